@@ -1,0 +1,1 @@
+"""Stele's component resources: read the file names to see what the product does."""

@@ -1,0 +1,105 @@
+"""The runtime template as it is written in ``runtimes/``: families, and the runtimes of a product."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.boundary import CHECKOUT
+from components.recipe import Recipe, RecipeError, recipe_of
+
+RUNTIMES = CHECKOUT / "runtimes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One family of the template: its folder, ``recipe`` (how containers are started and wired) and ``core`` (the
+    framework inside) versions, and what a runtime's recipe inherits."""
+
+    name: str
+    folder: Path
+    recipe_version: str
+    core: str
+    defaults: Mapping[str, Any]
+
+    @property
+    def tag(self) -> str:
+        """The template image's tag, ``<recipe>-<core>``."""
+        return f"{self.recipe_version}-{self.core}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blueprint:
+    """One runtime of a product: its folder (flows and layer-4 configuration), family and recipe."""
+
+    name: str
+    folder: Path
+    family: str
+    recipe: Recipe
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        value = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except FileNotFoundError:
+        raise RecipeError(f"{path.relative_to(CHECKOUT)}: missing; see runtimes/README.md") from None
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path}: not YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(value, dict):
+        raise RecipeError(f"{path}: not a mapping; see runtimes/README.md for the keys")
+    return value
+
+
+def template_version() -> str:
+    """The version of the runtime template as a whole; a new one regenerates the image of every runtime."""
+    return str(_yaml(RUNTIMES / "template.yaml")["version"])
+
+
+def family(name: str) -> Family:
+    """Read ``runtimes/<name>/template.yaml``."""
+    plain = _yaml(RUNTIMES / name / "template.yaml")
+    for key in ("recipe", "core"):
+        if key not in plain:
+            raise RecipeError(f"runtimes/{name}/template.yaml: {key} is not set; see runtimes/README.md")
+    return Family(
+        name=name,
+        folder=RUNTIMES / name,
+        recipe_version=str(plain.pop("recipe")),
+        core=str(plain.pop("core")),
+        defaults=plain,
+    )
+
+
+def blueprints(product: str) -> dict[str, Blueprint]:
+    """Every runtime of a product, by name: each folder of ``runtimes/<product>/`` that has a ``runtime.yaml``."""
+    found = {path.parent.name: path.parent for path in sorted((RUNTIMES / product).glob("*/runtime.yaml"))}
+    if not found:
+        raise RecipeError(f"stele:product: {product!r} has no runtime; expected runtimes/{product}/<name>/runtime.yaml")
+    return {name: _blueprint(name, folder) for name, folder in found.items()}
+
+
+def _blueprint(name: str, folder: Path) -> Blueprint:
+    source = str((folder / "runtime.yaml").relative_to(CHECKOUT))
+    plain = _yaml(folder / "runtime.yaml")
+    if "family" not in plain:
+        raise RecipeError(f"{source}: family is not set; one of the folders of runtimes/ with a template.yaml")
+    kin = str(plain.pop("family"))
+    return Blueprint(name=name, folder=folder, family=kin, recipe=recipe_of(source, plain, family(kin).defaults))
+
+
+def tree_hash(*paths: Path) -> str:
+    """``sha256:<hex>`` of files and folders: relative names, executable bits and contents; never times or owners."""
+    digest = hashlib.sha256()
+    for top in paths:
+        files = [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file())
+        for path in files:
+            name = path.name if path == top else path.relative_to(top).as_posix()
+            content = path.read_bytes()
+            digest.update(f"{name}\0{bool(path.stat().st_mode & 0o100):d}\0{len(content)}\0".encode())
+            digest.update(content)
+    return "sha256:" + digest.hexdigest()

@@ -1,0 +1,160 @@
+"""One customer's stack: a release by its version, deployed by digest. It builds nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+import pulumi_docker as docker
+
+from components import change, swarm
+from components.boundary import stop
+from components.edge import Edge, EdgeArgs
+from components.immutable_service import ImmutableService, ImmutableServiceArgs, MountedSecret
+from components.manifest import Manifest, RuntimeRelease
+from components.release_store import FolderReleaseStore, ReleaseError
+from components.settings import EnvironmentSettings, SettingsError
+
+ENVIRONMENT_FILE = "/etc/stele/environment.properties"
+
+
+def secret_fingerprint(environment: str, name: str, value: str) -> str:
+    """A name for a secret's content that does not help to guess it: scrypt (RFC 7914), 40 bits kept."""
+    return hashlib.scrypt(value.encode(), salt=f"{environment}/{name}".encode(), n=2**13, r=8, p=1, dklen=5).hex()
+
+
+def resolve(settings: EnvironmentSettings) -> tuple[Manifest, dict[str, RuntimeRelease]]:
+    """The release of the settings' version and its active runtimes. Raises ReleaseError or SettingsError."""
+    manifest = FolderReleaseStore(settings.releases).read(settings.product, settings.version)
+    wanted = settings.runtimes if settings.runtimes is not None else tuple(manifest.runtimes)
+    for name in [*wanted, *(key for key in settings.sizing if key != "default")]:
+        if name not in manifest.runtimes:
+            key = "runtimes" if name in wanted else "sizing"
+            raise SettingsError(key, name, f"runtimes of release {manifest.version}: {', '.join(sorted(manifest.runtimes))}")
+    active = {name: manifest.runtimes[name] for name in sorted(wanted)}
+    for name, runtime in active.items():
+        missing = [need for need in runtime.recipe.needs if need not in active]
+        if missing:
+            raise SettingsError("runtimes", list(wanted), f"{name} needs {', '.join(missing)}: add it, or leave {name} out")
+    return manifest, active
+
+
+class Environment(pulumi.ComponentResource):
+    """One environment of one release.
+
+    ``outputs`` is the contract for scripts: ``url``, ``version``, ``runtimes`` (name -> ``image@digest``),
+    ``configuration`` (name -> hash), ``actions`` (name -> none | restart | redeploy of the last change), ``services``
+    (name -> the orchestrator's service name), ``recipes`` (name -> ``<recipe>-<core>``).
+    """
+
+    outputs: dict[str, Any]
+
+    def __init__(self, name: str, settings: EnvironmentSettings, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("stele:environment:Environment", name, None, opts)
+        try:
+            manifest, active = resolve(settings)
+        except (ReleaseError, SettingsError) as error:
+            stop(str(error))
+        self._name, self._settings, self._manifest = name, settings, manifest
+        self._child = pulumi.ResourceOptions(parent=self)
+        network = docker.Network(
+            f"{name}-network",
+            name=name,
+            driver="overlay",
+            attachable=True,
+            labels=swarm.labels(docker.NetworkLabelArgs, name),
+            opts=self._child,
+        )
+        secrets = {key: self._secret(key, value) for key, value in settings.secrets.items()}
+        services: dict[str, ImmutableService | Edge] = {
+            key: ImmutableService(key, self._generation(runtime, network, secrets), self._child)
+            for key, runtime in active.items()
+            if not runtime.recipe.front
+        }
+        for key, runtime in active.items():
+            if runtime.recipe.front:
+                services[key] = self._edge(key, self._generation(runtime, network, secrets), active, list(services.values()))
+        self.outputs = self._outputs(active, services)
+        self.register_outputs(self.outputs)
+
+    def _secret(self, key: str, value: str) -> MountedSecret:
+        content = secret_fingerprint(self._name, key, value)
+        resource = docker.Secret(
+            f"{key}-{content}",
+            name=f"{self._name}-{key}-{content}",
+            data=pulumi.Output.secret(base64.b64encode(value.encode()).decode()),
+            labels=swarm.labels(docker.SecretLabelArgs, self._name),
+            opts=self._child,
+        )
+        return MountedSecret(name=key, content=content, resource=resource)
+
+    def _volume(self, runtime: RuntimeRelease) -> docker.Volume | None:
+        if runtime.recipe.volume is None:
+            return None
+        return docker.Volume(
+            f"{runtime.name}-data",
+            name=f"{self._name}-{runtime.name}-data",
+            labels=swarm.labels(docker.VolumeLabelArgs, self._name, runtime.name),
+            # `pulumi destroy` must not destroy data: the next `up` finds the volume by its name.
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+        )
+
+    def _generation(
+        self, runtime: RuntimeRelease, network: docker.Network, secrets: Mapping[str, MountedSecret]
+    ) -> ImmutableServiceArgs:
+        properties = {"ENVIRONMENT": self._name, "DRAIN_SECONDS": str(runtime.recipe.stop.drain)}
+        properties |= {f"{need.upper().replace('-', '_')}_HOST": need for need in runtime.recipe.needs}
+        return ImmutableServiceArgs(
+            environment=self._name,
+            image=runtime.image(self._settings.registry),
+            recipe=runtime.recipe,
+            sizing=runtime.recipe.sizing[self._settings.size_of(runtime.name)],
+            network=network.id,
+            files={ENVIRONMENT_FILE: "".join(f"{key}={value}\n" for key, value in sorted(properties.items()))},
+            secrets=tuple(secrets[key] for key in runtime.recipe.secrets),
+            volume=self._volume(runtime),
+            window=self._settings.window,
+        )
+
+    def _edge(
+        self,
+        key: str,
+        generation: ImmutableServiceArgs,
+        active: Mapping[str, RuntimeRelease],
+        behind: list[ImmutableService | Edge],
+    ) -> Edge:
+        version = {
+            "version": self._manifest.version,
+            "name": self._manifest.name,
+            "manifest": self._manifest.digest,
+            "runtimes": {name: runtime.image(self._settings.registry) for name, runtime in active.items()},
+        }
+        args = EdgeArgs(
+            service=generation,
+            port=self._settings.port,
+            exposure=self._settings.exposure,
+            dns=self._settings.dns,
+            host_network=docker.get_network(name="host").id,
+            version=version,
+        )
+        # The door moves last: it announces the version, so everything behind it is that version and healthy.
+        return Edge(key, args, pulumi.ResourceOptions(parent=self, depends_on=behind))
+
+    def _outputs(
+        self, active: Mapping[str, RuntimeRelease], services: Mapping[str, ImmutableService | Edge]
+    ) -> dict[str, Any]:
+        edges = [service for service in services.values() if isinstance(service, Edge)]
+        running = {key: service.service for key, service in services.items()}
+        recipes = {key: f"{runtime.recipe_version}-{runtime.core}" for key, runtime in active.items()}
+        return {
+            "url": edges[0].url if edges else None,
+            "version": self._manifest.version,
+            "runtimes": {key: runtime.image(self._settings.registry) for key, runtime in active.items()},
+            "configuration": {key: service.configuration for key, service in services.items()},
+            "actions": change.actions(self._name, {key: service.name for key, service in services.items()}, recipes),
+            "services": running,
+            "recipes": recipes,
+        }

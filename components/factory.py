@@ -1,0 +1,108 @@
+"""One release: every image of a product from one template, and the manifest that names them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+
+from components.blueprint import Blueprint, Family, blueprints, family, template_version
+from components.boundary import stop
+from components.recipe import RecipeError
+from components.release import Release, ReleaseArgs
+from components.runtime_image import RuntimeImage, RuntimeImageArgs
+from components.runtime_template import BaseImage, RuntimeTemplate, RuntimeTemplateArgs
+from components.settings import ReleaseSettings
+
+BUILDER_FAMILY = "builder"
+
+
+class Factory(pulumi.ComponentResource):
+    """Builds and publishes one release. ``outputs``: ``version``, ``manifest`` (digest), ``images`` (name ->
+    ``image@digest``)."""
+
+    outputs: dict[str, Any]
+
+    def __init__(self, name: str, settings: ReleaseSettings, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("stele:factory:Factory", name, None, opts)
+        try:
+            version = template_version()
+            runtimes = blueprints(settings.product)
+            families = {kin: family(kin) for kin in sorted({runtime.family for runtime in runtimes.values()})}
+        except RecipeError as error:
+            stop(str(error))
+        self._settings = settings
+        child = pulumi.ResourceOptions(parent=self)
+        builder = BaseImage(BUILDER_FAMILY, settings.registry, f"template-{version}", child).image
+        templates = {
+            kin: RuntimeTemplate(
+                kin,
+                RuntimeTemplateArgs(family=each, version=version, registry=settings.registry, builder=builder),
+                child,
+            )
+            for kin, each in families.items()
+        }
+        images = {
+            key: self._image(key, runtime, templates[runtime.family], builder, child) for key, runtime in runtimes.items()
+        }
+        release = Release(
+            f"{settings.product}-release",
+            ReleaseArgs(
+                settings=settings,
+                template=version,
+                families={kin: _family_entry(each, templates[kin]) for kin, each in families.items()},
+                runtimes={key: _entry(runtimes[key], families, image) for key, image in images.items()},
+            ),
+            child,
+        )
+        self.outputs = {
+            "version": settings.version,
+            "manifest": release.manifest,
+            "images": {key: image.image for key, image in images.items()},
+        }
+        self.register_outputs(self.outputs)
+
+    def _image(
+        self,
+        name: str,
+        blueprint: Blueprint,
+        template: RuntimeTemplate,
+        builder: pulumi.Input[str],
+        opts: pulumi.ResourceOptions,
+    ) -> RuntimeImage:
+        args = RuntimeImageArgs(
+            blueprint=blueprint,
+            product=self._settings.product,
+            registry=self._settings.registry,
+            blessed=template.image,
+            builder=builder,
+            version=self._settings.version,
+            release=self._settings.name,
+        )
+        return RuntimeImage(name, args, opts)
+
+
+def _digest(reference: pulumi.Output[str]) -> pulumi.Output[str]:
+    return reference.apply(lambda image: image.rpartition("@")[2])
+
+
+def _family_entry(family: Family, template: RuntimeTemplate) -> dict[str, Any]:
+    return {
+        "recipe": family.recipe_version,
+        "core": family.core,
+        "base": _digest(template.base),
+        "blessed": _digest(template.image),
+    }
+
+
+def _entry(blueprint: Blueprint, families: dict[str, Family], image: RuntimeImage) -> dict[str, Any]:
+    kin = families[blueprint.family]
+    return {
+        "family": kin.name,
+        "recipe": kin.recipe_version,
+        "core": kin.core,
+        "repository": image.repository,
+        "digest": image.digest,
+        "configuration": image.configuration,
+        "wiring": blueprint.recipe.to_json(),
+    }

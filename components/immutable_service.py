@@ -1,0 +1,140 @@
+"""One orchestrated service that is replaced, never mutated.
+
+A generation of a runtime is a resource of its own, named by the hash of its whole specification. So an upgrade creates
+the new generation beside the old one, waits until all its tasks are healthy, and only then does Pulumi delete the old
+one, which is no longer declared. A generation that never gets healthy fails its own creation: nothing else was touched,
+and going back finds the old generation exactly as it was. See docs/decisions/content-named-generations.md.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from components import swarm
+from components.manifest import digest_of, fingerprint
+from components.recipe import Recipe, Sizing
+from components.witness import witness
+
+_GENERATION_PORTS = range(20000, 30000)  # below Linux's ephemeral ports, so nothing is there by accident
+FRONT_PORT = 8080  # where the front door listens inside its container
+
+
+def generation_port(generation: str) -> int:
+    """The host port of one generation of the front door, by its fingerprint (hex digits)."""
+    return _GENERATION_PORTS[int(generation, 16) % len(_GENERATION_PORTS)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MountedSecret:
+    """A secret at ``/run/secrets/<name>``: the orchestrator's object and the fingerprint of its content."""
+
+    name: str
+    content: str
+    resource: docker.Secret
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImmutableServiceArgs:
+    """One generation of one runtime.
+
+    ``image`` is a reference by digest. ``files`` maps paths in the container to the text of its configuration.
+    ``network`` is the id of the environment's network, or of the host's own when ``on_host``: then the task may set the
+    host's packet filter. ``window`` (seconds) replaces the recipe's. ``command`` and ``health`` replace the image's
+    entry point and the health hook. ``publish`` puts the front door's port on a host port of this generation's own.
+    """
+
+    environment: str
+    image: str
+    recipe: Recipe
+    sizing: Sizing
+    network: pulumi.Input[str]
+    files: Mapping[str, str]
+    secrets: Sequence[MountedSecret] = ()
+    volume: docker.Volume | None = None
+    window: int | None = None
+    command: Sequence[str] = ()
+    health: Sequence[str] = (swarm.HEALTH_HOOK, "ready")
+    publish: bool = False
+    on_host: bool = False
+
+    def specification(self) -> dict[str, object]:
+        """Everything that makes this generation what it is, in plain form; secrets only by fingerprint."""
+        return {
+            "image": self.image,
+            "recipe": self.recipe.to_json(),
+            "sizing": vars(self.sizing),
+            "files": dict(self.files),
+            "secrets": {secret.name: secret.content for secret in self.secrets},
+            "window": self.window,
+            "command": list(self.command),
+            "health": list(self.health),
+            "publish": self.publish,
+            "on_host": self.on_host,
+        }
+
+
+class ImmutableService(pulumi.ComponentResource):
+    """A service whose next generation is healthy before the previous one goes.
+
+    ``name`` is the orchestrator's name of this generation (``service``: the same, known once it is healthy),
+    ``generation`` its fingerprint, ``configuration`` the
+    hash of its files, ``port`` the host port it is published on (None when it is not).
+    """
+
+    service: pulumi.Output[str]
+    name: str
+    generation: str
+    configuration: str
+    port: int | None
+
+    def __init__(self, name: str, args: ImmutableServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("stele:service:ImmutableService", name, None, opts)
+        self.configuration = digest_of(dict(args.files))
+        self.generation = fingerprint(args.specification())
+        self.port = generation_port(self.generation) if args.publish else None
+        self.name = service_name = f"{args.environment}-{name}-{self.generation}"
+        window = args.window or args.recipe.health.window
+        configs = {path: self._config(name, args.environment, path, text) for path, text in sorted(args.files.items())}
+        service = docker.Service(
+            f"{name}-{self.generation}",
+            name=service_name,
+            labels=swarm.labels(docker.ServiceLabelArgs, args.environment, name),
+            mode=swarm.mode(None if args.on_host else args.sizing.replicas),
+            endpoint_spec=swarm.endpoint(self.port, FRONT_PORT),
+            # Without it a creation succeeds at once, healthy or not.
+            converge_config=docker.ServiceConvergeConfigArgs(delay="500ms", timeout=f"{window}s"),
+            task_spec=docker.ServiceTaskSpecArgs(
+                container_spec=swarm.container(
+                    image=args.image,
+                    command=args.command,
+                    health=args.health,
+                    recipe=args.recipe,
+                    window=window,
+                    configs=configs,
+                    secrets={secret.name: secret.resource for secret in args.secrets},
+                    volume=args.volume,
+                    on_host=args.on_host,
+                ),
+                networks_advanceds=[swarm.network(args.network, None if args.on_host else name)],
+                resources=swarm.resources(args.sizing),
+                restart_policy=swarm.RESTART,
+            ),
+            opts=pulumi.ResourceOptions(parent=self, hooks=witness(service_name, name, window)),
+        )
+        self.service = service.name
+        self.register_outputs({"service": self.service, "configuration": self.configuration})
+
+    def _config(self, name: str, environment: str, path: str, text: str) -> docker.ServiceConfig:
+        content = fingerprint([path, text])
+        return docker.ServiceConfig(
+            f"{name}-{content}",
+            name=f"{environment}-{name}-{content}",
+            data=base64.b64encode(text.encode()).decode(),
+            labels=swarm.labels(docker.ServiceConfigLabelArgs, environment, name),
+            opts=pulumi.ResourceOptions(parent=self),
+        )

@@ -1,0 +1,58 @@
+"""The release: a manifest that names everything of one version by digest, published once and never again otherwise."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_command as command
+
+from components.boundary import CHECKOUT
+from components.manifest import canonical, content_of
+from components.settings import ReleaseSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseArgs:
+    """``families`` and ``runtimes`` are the manifest's entries, in plain form, with digests as outputs."""
+
+    settings: ReleaseSettings
+    template: str
+    families: Mapping[str, Mapping[str, Any]]
+    runtimes: Mapping[str, Mapping[str, Any]]
+
+
+class Release(pulumi.ComponentResource):
+    """One published release. Output ``manifest``: its digest. Publishing a version with other content fails."""
+
+    manifest: pulumi.Output[str]
+
+    def __init__(self, name: str, args: ReleaseArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("stele:release:Release", name, None, opts)
+        settings = args.settings
+        content = pulumi.Output.all(families=args.families, runtimes=args.runtimes).apply(
+            lambda entries: canonical(
+                content_of(
+                    version=settings.version,
+                    name=settings.name,
+                    product=settings.product,
+                    template=args.template,
+                    **entries,
+                )
+            ).decode()
+        )
+        publish = f"python3 -m components.release_store publish {shlex.quote(settings.releases)}"
+        published = command.local.Command(
+            f"{name}-manifest",
+            create=publish,
+            update=publish,  # another version: publish that one too; the earlier ones stay
+            delete="true",
+            stdin=content,
+            dir=str(CHECKOUT),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.manifest = published.stdout.apply(str.strip)
+        self.register_outputs({"manifest": self.manifest})

@@ -1,0 +1,64 @@
+"""One container image made from the template: blessed plus the runtime's flows (layer 3) and configuration (layer 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker_build as build
+
+from components.blueprint import RUNTIMES, Blueprint, tree_hash
+from components.runtime_template import BUILDER, EPOCH, EXPORT
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeImageArgs:
+    """``blessed`` and ``builder`` are images by digest; ``version`` and ``release`` become tags."""
+
+    blueprint: Blueprint
+    product: str
+    registry: str
+    blessed: pulumi.Input[str]
+    builder: pulumi.Input[str]
+    version: str
+    release: str
+
+
+class RuntimeImage(pulumi.ComponentResource):
+    """The augmented image of one runtime. Outputs: ``digest`` and ``image`` (``registry/repository@digest``);
+    ``repository`` is its name without the registry, ``configuration`` the hash of layer 4."""
+
+    digest: pulumi.Output[str]
+    image: pulumi.Output[str]
+    repository: str
+    configuration: str
+
+    def __init__(self, name: str, args: RuntimeImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("stele:runtime:RuntimeImage", name, None, opts)
+        folder = args.blueprint.folder
+        self.repository = f"{args.product}/{name}"
+        self.configuration = tree_hash(folder / "config")
+        reference = f"{args.registry}/{self.repository}"
+        image = build.Image(
+            f"{name}-image",
+            push=False,
+            exports=[EXPORT],
+            tags=[f"{reference}:{args.version}", f"{reference}:{args.release}"],
+            # Only this runtime's folder is sent: another runtime's change can never touch this image.
+            context=build.BuildContextArgs(location=str(folder)),
+            dockerfile=build.DockerfileArgs(location=str(RUNTIMES / args.blueprint.family / "augmented.Dockerfile")),
+            build_args={
+                "BLESSED": args.blessed,
+                "BUILDER": args.builder,
+                "RUNTIME": name,
+                "SOURCE_DATE_EPOCH": EPOCH,
+            },
+            platforms=[build.Platform.LINUX_AMD64],
+            builder=BUILDER,
+            build_on_preview=False,
+            # An image that a published release names must never be removed by a later change.
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+        )
+        self.digest = image.digest
+        self.image = image.digest.apply(lambda digest: f"{reference}@{digest}")
+        self.register_outputs({"digest": self.digest, "image": self.image})

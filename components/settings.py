@@ -1,0 +1,221 @@
+"""The typed, validated stack configuration: read once, before any resource is declared.
+
+A stack is either the factory (``stele:kind: release``) or one environment (the default). Every key, its meaning and
+what it allows is listed in :data:`RELEASE_KEYS` and :data:`ENVIRONMENT_KEYS`; anything else is an error of one line
+that names the key, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+VERSION = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
+NAME = re.compile(r"[a-z][a-z0-9-]{0,38}")
+DNS_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+REGISTRY = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:\d{1,5})?(/[a-z0-9._-]+)*")
+SECRET = re.compile(r"[\x21-\x7e]{8,128}")
+
+
+class Kind(StrEnum):
+    """What a stack declares: one release (the factory) or one environment."""
+
+    RELEASE = "release"
+    ENVIRONMENT = "environment"
+
+
+class Size(StrEnum):
+    """How much memory, processor and how many replicas a runtime gets; the figures are in its recipe."""
+
+    S = "S"
+    M = "M"
+    L = "L"
+
+
+class Exposure(StrEnum):
+    """Who reaches the front door: this machine only, or every network the host is on."""
+
+    LOOPBACK = "loopback"
+    ALL = "all"
+
+
+class SettingsError(ValueError):
+    """A configuration value that is not allowed; its text is one line for the person who set it."""
+
+    def __init__(self, key: str, value: object, allowed: str) -> None:
+        shown = value if isinstance(value, str) else json.dumps(value)
+        super().__init__(f"stele:{key}: {shown!r} is not allowed; allowed: {allowed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseSettings:
+    """The factory's settings: which version to publish, of which product, under which name."""
+
+    version: str
+    name: str
+    product: str
+    registry: str
+    releases: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentSettings:
+    """One environment's settings: which release to deploy and what must differ between environments."""
+
+    version: str
+    runtimes: tuple[str, ...] | None  # None: every runtime of the release
+    sizing: Mapping[str, Size]  # by runtime name; the key "default" is always there
+    dns: tuple[str, ...]
+    port: int
+    exposure: Exposure
+    window: int | None  # seconds a new generation has to become healthy; None: the recipe's own
+    registry: str
+    releases: str
+    product: str
+    secrets: Mapping[str, str] = field(repr=False)  # plain text: wrapped in Output.secret at the boundary
+
+    def size_of(self, runtime: str) -> Size:
+        """The size of one runtime: its own entry, otherwise the default."""
+        return self.sizing.get(runtime, self.sizing["default"])
+
+
+def _match(pattern: re.Pattern[str], allowed: str) -> Callable[[str, str], str]:
+    def parse(key: str, value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise SettingsError(key, value, allowed)
+        return value
+
+    return parse
+
+
+def _secret(key: str, value: str) -> str:
+    # The value itself must not reach a terminal or a CI log, so the error shows its length only.
+    if not SECRET.fullmatch(value):
+        raise SettingsError(key, f"({len(value)} characters)", "8 to 128 printable ASCII characters without spaces")
+    return value
+
+
+def _integer(low: int, high: int) -> Callable[[str, str], int]:
+    def parse(key: str, value: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,6}", value) or not low <= int(value) <= high:
+            raise SettingsError(key, value, f"a whole number from {low} to {high}")
+        return int(value)
+
+    return parse
+
+
+def _member(kind: type[StrEnum]) -> Callable[[str, str], Any]:
+    def parse(key: str, value: str) -> StrEnum:
+        try:
+            return kind(value)
+        except ValueError:
+            raise SettingsError(key, value, " | ".join(kind)) from None
+
+    return parse
+
+
+def _json(key: str, value: str, allowed: str) -> Any:
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        raise SettingsError(key, value, allowed) from None
+
+
+def _names(key: str, value: str) -> tuple[str, ...]:
+    allowed = "a list of runtime names, each once, e.g. [intake, ledger]"
+    names = _json(key, value, allowed)
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) and NAME.fullmatch(n) for n in names):
+        raise SettingsError(key, names, allowed)
+    if len(set(names)) != len(names):
+        raise SettingsError(key, names, allowed)
+    return tuple(names)
+
+
+def _dns(key: str, value: str) -> tuple[str, ...]:
+    allowed = "a list of DNS names in lower case, each once, e.g. [orders.example.com]"
+    names = _json(key, value, allowed)
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) and DNS_NAME.fullmatch(n) for n in names):
+        raise SettingsError(key, names, allowed)
+    if len(set(names)) != len(names):
+        raise SettingsError(key, names, allowed)
+    return tuple(names)
+
+
+def _sizing(key: str, value: str) -> dict[str, Size]:
+    if value in set(Size):
+        return {"default": Size(value)}
+    allowed = "S | M | L, or a size for each runtime, e.g. {default: S, ledger: M}"
+    sizes = _json(key, value, allowed)
+    if not isinstance(sizes, dict) or not all(isinstance(s, str) and s in set(Size) for s in sizes.values()):
+        raise SettingsError(key, sizes, allowed)
+    return {"default": Size.S} | {name: Size(size) for name, size in sizes.items()}
+
+
+_version = _match(VERSION, "MAJOR.MINOR.PATCH, e.g. 1.0.0")
+_name = _match(NAME, "lower-case letters, digits and hyphens, starting with a letter, at most 39")
+_registry = _match(REGISTRY, "HOST[:PORT][/PATH] of a container registry")
+_store = _match(re.compile(r"\S{1,512}"), "the folder that holds the published releases")
+
+_COMMON: dict[str, Callable[[str, str], Any]] = {
+    "version": _version,
+    "product": _name,
+    "registry": _registry,
+    "releases": _store,
+}
+RELEASE_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {"name": _name}
+ENVIRONMENT_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {
+    "runtimes": _names,
+    "sizing": _sizing,
+    "dns": _dns,
+    "port": _integer(1, 65535),
+    "exposure": _member(Exposure),
+    "window": _integer(5, 3600),
+    "database-password": _secret,
+    "broker-password": _secret,
+}
+SECRETS = ("database-password", "broker-password")
+
+
+def parse(
+    raw: Mapping[str, str], *, defaults: Mapping[str, str], secret_keys: frozenset[str] | None = None
+) -> ReleaseSettings | EnvironmentSettings:
+    """Validate one stack's configuration.
+
+    ``raw`` maps keys without the ``stele:`` prefix to the text Pulumi hands over (lists and objects as JSON).
+    ``defaults`` gives ``registry`` and ``releases`` where the stack says nothing. ``secret_keys`` names the keys
+    that are encrypted in the stack's file; a password outside it is refused. Raises :class:`SettingsError`.
+    """
+    kind: Kind = _member(Kind)("kind", raw.get("kind", Kind.ENVIRONMENT.value))
+    keys = RELEASE_KEYS if kind is Kind.RELEASE else ENVIRONMENT_KEYS
+    for key in sorted(raw):
+        if key != "kind" and key not in keys:
+            raise SettingsError(key, "(unknown key)", ", ".join(sorted(["kind", *keys])))
+    given = {"product": "orders"} | dict(defaults) | {key: text for key, text in raw.items() if key != "kind"}
+    if "version" not in given:
+        raise SettingsError("version", "(not set)", "MAJOR.MINOR.PATCH; pulumi config set version 1.0.0")
+    values = {key.replace("-", "_"): keys[key](key, text) for key, text in given.items()}
+    if kind is Kind.RELEASE:
+        return ReleaseSettings(**({"name": "unnamed"} | values))
+    return _environment(values, secret_keys)
+
+
+def _environment(values: dict[str, Any], secret_keys: frozenset[str] | None) -> EnvironmentSettings:
+    secrets = {name: values.pop(name.replace("-", "_"), None) for name in SECRETS}
+    for name, secret in secrets.items():
+        if secret is None:
+            raise SettingsError(name, "(not set)", f"a secret; pulumi config set --secret {name} VALUE")
+        if secret_keys is not None and name not in secret_keys:
+            raise SettingsError(name, "(in plain text)", f"encrypted only; pulumi config set --secret {name} VALUE")
+    optional: dict[str, Any] = {
+        "runtimes": None,
+        "sizing": {"default": Size.S},
+        "dns": ("localhost",),
+        "port": 8080,
+        "exposure": Exposure.LOOPBACK,
+        "window": None,
+    }
+    return EnvironmentSettings(**(optional | values), secrets=secrets)

@@ -1,0 +1,121 @@
+"""What a generation looks like to Docker Swarm: plain values in, the provider's typed arguments out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import pulumi
+import pulumi_docker as docker
+
+from components.recipe import Recipe, Sizing
+
+HEALTH_HOOK = "/opt/stele/health"
+RUNTIME_USER = "10001"
+PROJECT_LABEL = "stele.project"
+STACK_LABEL = "stele.stack"
+RUNTIME_LABEL = "stele.runtime"
+
+# Durations are written the way the engine prints them: otherwise every plan shows a change (pulumi-docker#1285).
+RESTART = docker.ServiceTaskSpecRestartPolicyArgs(condition="any", delay="2s", max_attempts=0, window="0s")
+
+Label = TypeVar("Label")
+
+
+def labels(kind: Callable[..., Label], environment: str, runtime: str | None = None) -> list[Label]:
+    """Labels that say whose an object is. They never vary between generations: a changed label is a mutation."""
+    pairs = {PROJECT_LABEL: "stele", STACK_LABEL: environment} | ({RUNTIME_LABEL: runtime} if runtime else {})
+    return [kind(label=label, value=value) for label, value in sorted(pairs.items())]
+
+
+def mode(replicas: int | None) -> docker.ServiceModeArgs:
+    """``replicas`` tasks anywhere, or one on every node (None)."""
+    if replicas is None:
+        return docker.ServiceModeArgs(global_=True)
+    return docker.ServiceModeArgs(replicated=docker.ServiceModeReplicatedArgs(replicas=replicas))
+
+
+def endpoint(published: int | None, target: int) -> docker.ServiceEndpointSpecArgs:
+    """DNS round robin (virtual IPs need IPVS, which not every kernel has), with a host-mode port when published."""
+    port = docker.ServiceEndpointSpecPortArgs(
+        protocol="tcp", publish_mode="host", published_port=published, target_port=target
+    )
+    return docker.ServiceEndpointSpecArgs(mode="dnsrr", ports=[port] if published else None)
+
+
+def network(network_id: pulumi.Input[str], alias: str | None) -> docker.ServiceTaskSpecNetworksAdvancedArgs:
+    """A network by id (by name, a refresh plans a replacement), with the alias that all generations share."""
+    return docker.ServiceTaskSpecNetworksAdvancedArgs(id=network_id, aliases=[alias] if alias else None)
+
+
+def resources(sizing: Sizing) -> docker.ServiceTaskSpecResourcesArgs:
+    """Hard limits: a runtime that leaks is killed alone instead of starving its neighbours."""
+    return docker.ServiceTaskSpecResourcesArgs(
+        limits=docker.ServiceTaskSpecResourcesLimitsArgs(
+            memory_bytes=sizing.memory * 1024 * 1024, nano_cpus=int(sizing.cpus * 1_000_000_000)
+        )
+    )
+
+
+def container(
+    *,
+    image: str,
+    command: Sequence[str],
+    health: Sequence[str],
+    recipe: Recipe,
+    window: int,
+    configs: Mapping[str, docker.ServiceConfig],
+    secrets: Mapping[str, docker.Secret],
+    volume: docker.Volume | None,
+    on_host: bool,
+) -> docker.ServiceTaskSpecContainerSpecArgs:
+    """The container of one generation."""
+    return docker.ServiceTaskSpecContainerSpecArgs(
+        image=image,
+        commands=list(command) or None,
+        user="0" if on_host else RUNTIME_USER,
+        cap_adds=["CAP_NET_ADMIN"] if on_host else None,
+        init=False,
+        healthcheck=docker.ServiceTaskSpecContainerSpecHealthcheckArgs(
+            tests=["CMD", *health],
+            interval=f"{recipe.health.interval}s",
+            timeout="5s",
+            retries=recipe.health.retries,
+            start_period=_duration(window),
+        ),
+        stop_signal=recipe.stop.signal,
+        stop_grace_period=_duration(recipe.stop.grace),
+        configs=[_config(path, config) for path, config in configs.items()],
+        secrets=[_secret(name, secret) for name, secret in secrets.items()],
+        mounts=[_mount(recipe, volume)] if volume else None,
+    )
+
+
+def _duration(seconds: int) -> str:
+    """Seconds as Go prints a duration, because that is what a refresh reads back: 90 is ``1m30s``."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
+def _config(path: str, config: docker.ServiceConfig) -> docker.ServiceTaskSpecContainerSpecConfigArgs:
+    return docker.ServiceTaskSpecContainerSpecConfigArgs(
+        config_id=config.id, config_name=config.name, file_name=path, file_mode=0o444
+    )
+
+
+def _secret(name: str, secret: docker.Secret) -> docker.ServiceTaskSpecContainerSpecSecretArgs:
+    return docker.ServiceTaskSpecContainerSpecSecretArgs(
+        secret_id=secret.id,
+        secret_name=secret.name,
+        file_name=f"/run/secrets/{name}",
+        file_uid=RUNTIME_USER,
+        file_gid=RUNTIME_USER,
+        file_mode=0o400,
+    )
+
+
+def _mount(recipe: Recipe, volume: docker.Volume) -> docker.ServiceTaskSpecContainerSpecMountArgs:
+    return docker.ServiceTaskSpecContainerSpecMountArgs(type="volume", source=volume.name, target=recipe.volume or "")

@@ -1,0 +1,40 @@
+"""Small releases for composition tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.manifest import content_of
+
+WIRING: dict[str, Any] = {
+    "needs": [],
+    "secrets": [],
+    "volume": None,
+    "front": False,
+    "sizing": {"S": {"memory": 64, "cpus": 1.0, "replicas": 1}, "M": {"memory": 128, "cpus": 1.0, "replicas": 2}},
+    "health": {"window": 90, "interval": 1, "retries": 3},
+    "stop": {"signal": "SIGTERM", "drain": 3, "grace": 20},
+}
+OWN: dict[str, dict[str, Any]] = {
+    "intake": {"needs": ["broker"], "secrets": ["broker-password"]},
+    "broker": {"volume": "/data", "secrets": ["broker-password"]},
+    "edge": {"needs": ["intake"], "front": True},
+}
+
+
+def release(version: str, images: str = "a", **changed: dict[str, Any]) -> dict[str, Any]:
+    """The content of a release of intake, broker and edge; ``changed`` overrides entries of single runtimes."""
+    runtimes = {
+        name: {
+            "family": "jvm",
+            "recipe": "1",
+            "core": "camel-4",
+            "repository": f"orders/{name}",
+            "digest": f"sha256:{images * 8}-{name}",
+            "configuration": "sha256:c",
+            "wiring": WIRING | own,
+        }
+        | changed.get(name, {})
+        for name, own in OWN.items()
+    }
+    return content_of(version=version, name="granite", product="orders", template="1", families={}, runtimes=runtimes)

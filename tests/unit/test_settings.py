@@ -1,0 +1,145 @@
+"""The settings: what is accepted means what it says; what is not is one line with key, value and what is allowed."""
+
+import json
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.settings import (
+    ENVIRONMENT_KEYS,
+    SECRETS,
+    EnvironmentSettings,
+    Exposure,
+    ReleaseSettings,
+    SettingsError,
+    Size,
+    parse,
+)
+
+DEFAULTS = {"registry": "127.0.0.1:5001", "releases": "/releases"}
+PASSWORDS = {"database-password": "correct-horse", "broker-password": "battery-staple"}
+MINIMAL = {"version": "1.0.0", **PASSWORDS}
+
+versions = st.tuples(*[st.integers(0, 999_999)] * 3).map(lambda parts: ".".join(map(str, parts)))
+names = st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True)
+
+
+def environment(**values: str) -> EnvironmentSettings:
+    settings = parse(MINIMAL | {key.replace("_", "-"): value for key, value in values.items()}, defaults=DEFAULTS)
+    assert isinstance(settings, EnvironmentSettings)
+    return settings
+
+
+def test_the_least_that_an_environment_needs() -> None:
+    settings = environment()
+    assert (settings.version, settings.port, settings.exposure) == ("1.0.0", 8080, Exposure.LOOPBACK)
+    assert settings.runtimes is None
+    assert settings.size_of("anything") is Size.S
+
+
+def test_a_release_stack_needs_no_secrets() -> None:
+    settings = parse({"kind": "release", "version": "2.0.0", "name": "granite"}, defaults=DEFAULTS)
+    assert settings == ReleaseSettings(
+        version="2.0.0", name="granite", product="orders", registry="127.0.0.1:5001", releases="/releases"
+    )
+
+
+@given(versions)
+def test_every_three_part_version_is_accepted(version: str) -> None:
+    assert environment(version=version).version == version
+
+
+@given(st.text())
+def test_any_other_version_is_refused_with_its_value(version: str) -> None:
+    try:
+        assert environment(version=version).version == version
+    except SettingsError as error:
+        assert repr(version) in str(error)
+        assert len(str(error).splitlines()) <= 1 or "\n" in version
+
+
+@given(st.lists(names, min_size=1, unique=True))
+def test_active_runtimes_keep_their_order(runtimes: list[str]) -> None:
+    assert environment(runtimes=json.dumps(runtimes)).runtimes == tuple(runtimes)
+
+
+@given(st.dictionaries(names, st.sampled_from(list(Size))), st.sampled_from(list(Size)))
+def test_a_runtime_without_its_own_size_gets_the_default(sizes: dict[str, Size], default: Size) -> None:
+    settings = environment(sizing=json.dumps(sizes | {"default": default}))
+    for name, size in sizes.items():
+        assert settings.size_of(name) is (default if name == "default" else size)
+    assert settings.size_of("not-among-them") is default
+
+
+@given(st.sampled_from(sorted(ENVIRONMENT_KEYS)), st.text(max_size=40))
+def test_no_text_breaks_the_parser(key: str, value: str) -> None:
+    try:
+        parse(MINIMAL | {key: value}, defaults=DEFAULTS)
+    except SettingsError as error:
+        assert str(error).startswith(f"stele:{key}: ")
+        assert "allowed: " in str(error)
+
+
+@given(st.text(alphabet=string.ascii_letters, min_size=1, max_size=12))
+def test_an_unknown_key_is_refused_and_the_known_ones_listed(key: str) -> None:
+    if key in ENVIRONMENT_KEYS or key == "kind":
+        return
+    with pytest.raises(SettingsError, match=f"stele:{key}: .*unknown key.*sizing"):
+        parse(MINIMAL | {key: "1"}, defaults=DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("version", "1.0"),
+        ("version", "1.0.0-rc1"),
+        ("version", "01.0.0"),
+        ("port", "0"),
+        ("port", "65536"),
+        ("port", "８０８０"),
+        ("port", "8080.0"),
+        ("sizing", "XL"),
+        ("sizing", '{"default": "XL"}'),
+        ("sizing", '["S"]'),
+        ("runtimes", "[]"),
+        ("runtimes", '["intake", "intake"]'),
+        ("runtimes", "intake"),
+        ("dns", '["UPPER.example"]'),
+        ("dns", '["a..b"]'),
+        ("dns", '["a", "a"]'),
+        ("exposure", "public"),
+        ("window", "4"),
+        ("registry", "https://registry"),
+        ("kind", "stack"),
+    ],
+)
+def test_values_that_are_not_allowed(key: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"^stele:{key}: .* is not allowed; allowed: "):
+        parse(MINIMAL | {key: value}, defaults=DEFAULTS)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_missing_secret_says_how_to_set_it(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"pulumi config set --secret {name}"):
+        parse({key: value for key, value in MINIMAL.items() if key != name}, defaults=DEFAULTS)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_in_plain_text_is_refused(name: str) -> None:
+    encrypted = frozenset(SECRETS) - {name}
+    with pytest.raises(SettingsError, match=f"stele:{name}: '\\(in plain text\\)'"):
+        parse(MINIMAL, defaults=DEFAULTS, secret_keys=encrypted)
+
+
+@given(st.text(min_size=1, max_size=200))
+def test_a_refused_secret_is_never_shown(value: str) -> None:
+    marked = f"\x00{value}-hidden"
+    with pytest.raises(SettingsError) as refused:
+        parse(MINIMAL | {"database-password": marked}, defaults=DEFAULTS)
+    assert "hidden" not in str(refused.value)
+
+
+def test_secrets_are_not_in_the_representation() -> None:
+    assert "correct-horse" not in repr(environment())
