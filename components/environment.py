@@ -53,11 +53,11 @@ class Environment(pulumi.ComponentResource):
     outputs: dict[str, Any]
 
     def __init__(self, name: str, settings: EnvironmentSettings, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("stele:environment:Environment", name, None, opts)
-        try:
+        try:  # before anything is declared
             manifest, active = resolve(settings)
         except (ReleaseError, SettingsError) as error:
             stop(str(error))
+        super().__init__("stele:environment:Environment", name, None, opts)
         self._name, self._settings, self._manifest = name, settings, manifest
         self._child = pulumi.ResourceOptions(parent=self)
         network = docker.Network(

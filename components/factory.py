@@ -24,13 +24,13 @@ class Factory(pulumi.ComponentResource):
     outputs: dict[str, Any]
 
     def __init__(self, name: str, settings: ReleaseSettings, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("stele:factory:Factory", name, None, opts)
-        try:
+        try:  # before anything is declared
             version = template_version()
             runtimes = blueprints(settings.product)
             families = {kin: family(kin) for kin in sorted({runtime.family for runtime in runtimes.values()})}
         except RecipeError as error:
             stop(str(error))
+        super().__init__("stele:factory:Factory", name, None, opts)
         self._settings = settings
         child = pulumi.ResourceOptions(parent=self)
         builder = BaseImage(BUILDER_FAMILY, settings.registry, f"template-{version}", child).image

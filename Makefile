@@ -1,0 +1,74 @@
+# `make help` lists what there is. Each target is a few calls; the work is in the scripts they name.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+WITH_ENV = environment="$$($(MAKE) -s env)"; eval "$$environment"
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: dev
+dev: ## Set up everything: toolchain, platform, release 1.0.0, the dev stack. Safe to run again
+	@$(PYTHON) airgap/install
+	platform/local up
+	$(WITH_ENV)
+	for stack in release dev; do
+		pulumi stack --stack "$$stack" >/dev/null 2>&1 || pulumi stack init "$$stack" --no-select
+		pulumi up --stack "$$stack" --yes --skip-preview
+	done
+	.venv/bin/python platform/summary.py
+
+.PHONY: env
+env: ## Print the shell variables that make plain `pulumi` work, for eval
+	@$(PYTHON) airgap/environment
+	platform/local env
+
+.PHONY: test
+test: ## Run every test and check, from nothing
+	@$(PYTHON) airgap/install --dev
+	eval "$$($(PYTHON) airgap/environment)"
+	.venv/bin/python -m pytest tests
+
+.PHONY: test-fast
+test-fast: ## Run the tests that need no engine
+	@$(PYTHON) airgap/install --dev
+	eval "$$($(PYTHON) airgap/environment)"
+	.venv/bin/python -m pytest tests/unit tests/conformance -m 'not engine'
+
+.PHONY: bench
+bench: ## Measure upgrades under load; writes bench/results.md
+	@$(PYTHON) airgap/install --dev
+	platform/local up
+	$(WITH_ENV)
+	.venv/bin/python bench/run.py
+
+.PHONY: doctor
+doctor: ## Say what is installed, what is wrong, and how to mend it
+	@failed=0
+	$(PYTHON) airgap/doctor || failed=1
+	platform/local doctor || failed=1
+	exit "$$failed"
+
+.PHONY: down
+down: ## Stop what `make dev` started; data survives unless DATA=delete
+	@platform/local stop $(if $(filter delete,$(DATA)),--delete-data)
+
+.PHONY: lock
+lock: ## Refresh every lock file: Python and Debian packages
+	@$(PYTHON) airgap/install --dev
+	for name in requirements requirements-dev; do
+		.venv/bin/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-header \
+			--no-emit-index-url --no-emit-find-links "$$name.in" --output-file "$$name.lock"
+	done
+	runtimes/base/lock --all
+
+.PHONY: recover
+recover: ## Mend a stack after a killed `pulumi up`: make recover STACK=dev
+	@$(WITH_ENV)
+	.venv/bin/python commands/recover.py $(STACK)

@@ -1,0 +1,1 @@
+"""The toolchain for networks on which only package registries answer (see docs)."""

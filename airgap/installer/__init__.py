@@ -1,0 +1,1 @@
+"""Prepares the toolchain of one checkout, with nothing but Python's standard library."""
