@@ -7,14 +7,15 @@ from components.settings import ReleaseSettings
 
 settings = read_settings()
 
+# Each is imported where it is used: an environment builds nothing, so it need not load what builds.
 if isinstance(settings, ReleaseSettings):
     from components.factory import Factory
 
-    stack: Factory | Environment = Factory(settings.product, settings)
+    outputs = Factory(settings.product, settings).outputs
 else:
     from components.environment import Environment
 
-    stack = Environment(pulumi.get_stack(), settings)
+    outputs = Environment(pulumi.get_stack(), settings).outputs
 
-for output, value in stack.outputs.items():
-    pulumi.export(output, value)
+for name, value in outputs.items():
+    pulumi.export(name, value)

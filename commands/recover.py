@@ -29,7 +29,7 @@ def locks(state: Path, stack: str) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def alive(holder: dict[str, Any]) -> bool:
-    """Whether the process that took the lock still runs. On another host that cannot be seen: then it counts as alive."""
+    """Whether the process that took the lock still runs; on another host, which cannot be seen, it counts as alive."""
     if holder.get("hostname") != socket.gethostname():
         return True
     try:
@@ -50,10 +50,14 @@ def pulumi(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def known(stack: str) -> tuple[set[str], set[str]]:
     """Ids and names of every docker object in the stack's state. Pending operations do not count as known."""
-    shown = subprocess.run(["pulumi", "stack", "export", "-s", stack], check=True, capture_output=True, text=True).stdout
+    shown = subprocess.run(
+        ["pulumi", "stack", "export", "-s", stack], check=True, capture_output=True, text=True
+    ).stdout
     resources = json.loads(shown)["deployment"].get("resources") or []
     docker = [resource for resource in resources if resource["type"].startswith("docker:")]
-    return {resource.get("id", "") for resource in docker}, {resource.get("outputs", {}).get("name", "") for resource in docker}
+    return {resource.get("id", "") for resource in docker}, {
+        resource.get("outputs", {}).get("name", "") for resource in docker
+    }
 
 
 def remove_orphans(stack: str) -> list[str]:
@@ -63,7 +67,7 @@ def remove_orphans(stack: str) -> list[str]:
     """
     import docker
 
-    client: Any = docker.DockerClient.from_env()  # type: ignore[attr-defined]
+    client: Any = docker.DockerClient.from_env()
     ids, _ = known(stack)
     label = {"label": f"stele.stack={stack}"}
     removed = []

@@ -10,7 +10,9 @@ from typing import Any
 
 def outputs(stack: str) -> dict[str, Any]:
     """The stack's outputs. Raises CalledProcessError when it does not exist."""
-    shown = subprocess.run(["pulumi", "stack", "output", "--json", "-s", stack], check=True, capture_output=True, text=True)
+    shown = subprocess.run(
+        ["pulumi", "stack", "output", "--json", "-s", stack], check=True, capture_output=True, text=True
+    )
     result: dict[str, Any] = json.loads(shown.stdout)
     return result
 
@@ -29,8 +31,9 @@ def summary(stack: str, shown: dict[str, Any]) -> str:
             *runtimes,
             "",
             '  Next, after eval "$(make -s env)":',
-            f"  upgrade    edit runtimes/, then: pulumi config set version {following} -s release && pulumi up -s release",
-            f"             and: pulumi config set version {following} -s {stack} && pulumi up -s {stack}",
+            "  upgrade    edit runtimes/, then:",
+            f"             pulumi config set version {following} -s release && pulumi up -s release",
+            f"             pulumi config set version {following} -s {stack} && pulumi up -s {stack}",
             f"  revert     pulumi config set version {shown['version']} -s {stack} && pulumi up -s {stack}",
             "  tear down  make down",
             "",

@@ -45,7 +45,7 @@ class Blueprint:
 
 def _yaml(path: Path) -> dict[str, Any]:
     try:
-        value = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        value = yaml.safe_load(path.read_bytes())
     except FileNotFoundError:
         raise RecipeError(f"{path.relative_to(CHECKOUT)}: missing; see runtimes/README.md") from None
     except yaml.YAMLError as error:

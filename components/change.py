@@ -31,16 +31,16 @@ def action(name: str, before: Mapping[str, Any], service: str, recipe: str) -> A
     return Action.RESTART
 
 
-def of_last_change(before: Mapping[str, Any], services: Mapping[str, str], recipes: Mapping[str, str]) -> dict[str, str]:
+def of_last_change(
+    before: Mapping[str, Any], services: Mapping[str, str], recipes: Mapping[str, str]
+) -> dict[str, str]:
     """The actions of the last change: those of this plan, or the recorded ones when this plan changes nothing."""
     if before.get("services") == dict(services) and before.get("actions"):
         return dict(before["actions"])
     return {name: action(name, before, services[name], recipes[name]).value for name in services}
 
 
-def actions(
-    environment: str, services: Mapping[str, str], recipes: Mapping[str, str]
-) -> pulumi.Output[dict[str, str]]:
+def actions(environment: str, services: Mapping[str, str], recipes: Mapping[str, str]) -> pulumi.Output[dict[str, str]]:
     """The actions of this plan, against the outputs that this very stack recorded when it was last deployed."""
     own = pulumi.StackReference(f"{pulumi.get_organization()}/{pulumi.get_project()}/{environment}")
     return own.outputs.apply(lambda before: of_last_change(before, services, recipes))

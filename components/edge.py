@@ -27,8 +27,8 @@ _GATE_SIZING = Sizing(memory=64, cpus=0.5, replicas=1)
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeArgs:
-    """``service`` is the edge's own generation; ``port`` the public port; ``host_network`` the id of the host's network;
-    ``version`` what ``GET /version`` answers."""
+    """``service`` is the edge's own generation; ``port`` the public port; ``host_network`` the id of the
+    host's network; ``version`` what ``GET /version`` answers."""
 
     service: ImmutableServiceArgs
     port: int
@@ -64,8 +64,9 @@ class Edge(pulumi.ComponentResource):
 
 def _gate(args: EdgeArgs, door: ImmutableService) -> ImmutableServiceArgs:
     recipe = args.service.recipe
+    checkout = os.environ.get("STELE_CHECKOUT_ID", "local")
     properties = {
-        "GATE_TABLE": f"stele_{os.environ.get('STELE_CHECKOUT_ID', 'local')}_{args.service.environment.replace('-', '_')}",
+        "GATE_TABLE": f"stele_{checkout}_{args.service.environment.replace('-', '_')}",
         "GATE_PORT": str(args.port),
         "GATE_TARGET": str(door.port),
         "GATE_EXPOSURE": args.exposure.value,

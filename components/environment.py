@@ -33,12 +33,16 @@ def resolve(settings: EnvironmentSettings) -> tuple[Manifest, dict[str, RuntimeR
     for name in [*wanted, *(key for key in settings.sizing if key != "default")]:
         if name not in manifest.runtimes:
             key = "runtimes" if name in wanted else "sizing"
-            raise SettingsError(key, name, f"runtimes of release {manifest.version}: {', '.join(sorted(manifest.runtimes))}")
+            raise SettingsError(
+                key, name, f"runtimes of release {manifest.version}: {', '.join(sorted(manifest.runtimes))}"
+            )
     active = {name: manifest.runtimes[name] for name in sorted(wanted)}
     for name, runtime in active.items():
         missing = [need for need in runtime.recipe.needs if need not in active]
         if missing:
-            raise SettingsError("runtimes", list(wanted), f"{name} needs {', '.join(missing)}: add it, or leave {name} out")
+            raise SettingsError(
+                "runtimes", list(wanted), f"{name} needs {', '.join(missing)}: add it, or leave {name} out"
+            )
     return manifest, active
 
 
@@ -76,7 +80,9 @@ class Environment(pulumi.ComponentResource):
         }
         for key, runtime in active.items():
             if runtime.recipe.front:
-                services[key] = self._edge(key, self._generation(runtime, network, secrets), active, list(services.values()))
+                services[key] = self._edge(
+                    key, self._generation(runtime, network, secrets), active, list(services.values())
+                )
         self.outputs = self._outputs(active, services)
         self.register_outputs(self.outputs)
 

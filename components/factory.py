@@ -43,7 +43,8 @@ class Factory(pulumi.ComponentResource):
             for kin, each in families.items()
         }
         images = {
-            key: self._image(key, runtime, templates[runtime.family], builder, child) for key, runtime in runtimes.items()
+            key: self._image(key, runtime, templates[runtime.family], builder, child)
+            for key, runtime in runtimes.items()
         }
         release = Release(
             f"{settings.product}-release",

@@ -78,7 +78,9 @@ def manifest_of(document: Mapping[str, Any]) -> Manifest:
     """Read a stored document ``{"content": ..., "provenance": ...}``. Raises ValueError for an unknown schema."""
     content = document["content"]
     if content["schema"] != SCHEMA:
-        raise ValueError(f"release {content['version']}: manifest schema {content['schema']}; this program reads {SCHEMA}")
+        raise ValueError(
+            f"release {content['version']}: manifest schema {content['schema']}; this program reads {SCHEMA}"
+        )
     runtimes = {
         name: RuntimeRelease(
             name=name,

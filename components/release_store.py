@@ -90,7 +90,7 @@ def _write_once(path: Path, text: bytes) -> None:
             os.fsync(file.fileno())
         os.link(temporary, path)
     finally:
-        os.unlink(temporary)
+        Path(temporary).unlink()
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -108,7 +108,9 @@ def _difference(published: dict[str, Any], content: dict[str, Any]) -> str:
     runtimes = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     if runtimes:
         return "differs in " + ", ".join(runtimes)
-    return "differs in " + ", ".join(sorted(k for k in content.keys() | published.keys() if published.get(k) != content.get(k)))
+    return "differs in " + ", ".join(
+        sorted(k for k in content.keys() | published.keys() if published.get(k) != content.get(k))
+    )
 
 
 def _git(*arguments: str) -> str | None:

@@ -1,4 +1,4 @@
-"""One container image made from the template: blessed plus the runtime's flows (layer 3) and configuration (layer 4)."""
+"""One container image made from the template: blessed plus a runtime's flows (layer 3) and configuration (layer 4)."""
 
 from __future__ import annotations
 

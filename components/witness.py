@@ -30,7 +30,7 @@ class _Watch(threading.Thread):
         import docker  # 0.15 s: paid only when something is created
 
         try:
-            client = docker.DockerClient.from_env(timeout=5)  # type: ignore[attr-defined]
+            client = docker.DockerClient.from_env(timeout=5)
         except docker.errors.DockerException as error:
             self.states = [f"the engine does not answer: {error}"]
             return
@@ -78,7 +78,7 @@ def witness(service: str, runtime: str, window: int) -> pulumi.ResourceHookBindi
         for watch in watches:
             watch.done.set()
 
-    def tell(args: pulumi.ErrorHookArgs) -> bool:
+    def tell(_: pulumi.ErrorHookArgs) -> bool:
         for watch in watches:
             watch.done.set()
             pulumi.log.error(_report(runtime, window, watch))

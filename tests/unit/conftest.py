@@ -24,8 +24,8 @@ class Recorder(mocks.Mocks):
             return args.name, {"name": args.name, "outputs": self.previous, "secretOutputNames": []}
         return f"{args.name}-id", {"digest": f"sha256:{args.name}", "stdout": f"sha256:{args.name}"} | dict(args.inputs)
 
-    def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:
-        return {"id": "host-network-id", "name": args.args.get("name")}
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+        return {"id": "host-network-id", "name": args.args.get("name")}, []
 
     def of_type(self, token: str) -> dict[str, dict[str, Any]]:
         """Inputs by resource name of every resource whose type ends in ``token``."""
@@ -47,7 +47,9 @@ def declare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Declare]:
         recorder = Recorder(previous or {})
         pulumi.runtime.set_mocks(recorder, project="stele", stack="dev", preview=False)
         resolved: list[Any] = []
-        program = pulumi.runtime.test(lambda: pulumi.Output.all(**build().outputs).apply(resolved.append))
+        program = pulumi.runtime.test(  # type: ignore[no-untyped-call]
+            lambda: pulumi.Output.all(**build().outputs).apply(resolved.append)
+        )
         program()
         return recorder, resolved[0]
 

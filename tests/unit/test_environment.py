@@ -68,7 +68,9 @@ def test_a_generation_converges_only_when_its_own_readiness_says_so(deploy: Depl
     for name, inputs in recorder.of_type(SERVICE).items():
         assert inputs["convergeConfig"]["timeout"] == "45s"
         health = inputs["taskSpec"]["containerSpec"]["healthcheck"]["tests"]
-        assert health == (["CMD", "/opt/stele/gate", "check"] if "gate" in name else ["CMD", "/opt/stele/health", "ready"])
+        assert health == (
+            ["CMD", "/opt/stele/gate", "check"] if "gate" in name else ["CMD", "/opt/stele/health", "ready"]
+        )
 
 
 def test_every_generation_shares_the_alias_and_no_virtual_ip(deploy: Deploy) -> None:
