@@ -1,9 +1,8 @@
-"""Composition under mocks: every test gets its own mocks, engine stand-in and event loop."""
+"""Composition under mocks: every test gets its own mocks."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pulumi
@@ -36,12 +35,10 @@ Declare = Callable[..., tuple[Recorder, Any]]
 
 
 @pytest.fixture
-def declare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Declare]:
+def declare(monkeypatch: pytest.MonkeyPatch) -> Declare:
     """Declare a component under fresh mocks and wait for all of it: ``declare(build, previous={})``."""
     # Mocks have no callback server, which hooks need; the witness is proven on the real engine.
     monkeypatch.setattr("components.immutable_service.witness", lambda *_: None)
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
 
     def run(build: Callable[[], Any], previous: dict[str, Any] | None = None) -> tuple[Recorder, Any]:
         recorder = Recorder(previous or {})
@@ -53,6 +50,4 @@ def declare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Declare]:
         program()
         return recorder, resolved[0]
 
-    yield run
-    loop.close()
-    asyncio.set_event_loop(None)
+    return run
