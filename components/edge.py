@@ -51,9 +51,7 @@ class Edge(pulumi.ComponentResource):
         version = json.dumps(args.version, sort_keys=True, indent=1) + "\n"
         own = replace(args.service, publish=True, files={**args.service.files, VERSION_FILE: version})
         door = ImmutableService(name, own, pulumi.ResourceOptions(parent=self))
-        gate = ImmutableService(
-            f"{name}-gate", _gate(args, door), pulumi.ResourceOptions(parent=self, depends_on=[door])
-        )
+        gate = ImmutableService(f"{name}-gate", _gate(args, door), pulumi.ResourceOptions(parent=self))
         self.service, self.name = door.service, door.name
         self.configuration = door.configuration
         url = f"http://{args.dns[0]}:{args.port}"
@@ -84,4 +82,5 @@ def _gate(args: EdgeArgs, door: ImmutableService) -> ImmutableServiceArgs:
         health=(GATE, "check"),
         publish=False,
         on_host=True,
+        after=(door,),
     )

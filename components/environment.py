@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pulumi
@@ -73,16 +74,20 @@ class Environment(pulumi.ComponentResource):
             opts=self._child,
         )
         secrets = {key: self._secret(key, value) for key, value in settings.secrets.items()}
-        services: dict[str, ImmutableService | Edge] = {
+        behind = {
             key: ImmutableService(key, self._generation(runtime, network, secrets), self._child)
             for key, runtime in active.items()
             if not runtime.recipe.front
         }
-        for key, runtime in active.items():
-            if runtime.recipe.front:
-                services[key] = self._edge(
-                    key, self._generation(runtime, network, secrets), active, list(services.values())
-                )
+        # The door moves last: it announces the version, so everything behind it is that version and healthy.
+        doors = {
+            key: self._edge(
+                key, replace(self._generation(runtime, network, secrets), after=tuple(behind.values())), active
+            )
+            for key, runtime in active.items()
+            if runtime.recipe.front
+        }
+        services: dict[str, ImmutableService | Edge] = {**behind, **doors}
         self.outputs = self._outputs(active, services)
         self.register_outputs(self.outputs)
 
@@ -125,13 +130,7 @@ class Environment(pulumi.ComponentResource):
             window=self._settings.window,
         )
 
-    def _edge(
-        self,
-        key: str,
-        generation: ImmutableServiceArgs,
-        active: Mapping[str, RuntimeRelease],
-        behind: list[ImmutableService | Edge],
-    ) -> Edge:
+    def _edge(self, key: str, generation: ImmutableServiceArgs, active: Mapping[str, RuntimeRelease]) -> Edge:
         version = {
             "version": self._manifest.version,
             "name": self._manifest.name,
@@ -146,8 +145,7 @@ class Environment(pulumi.ComponentResource):
             host_network=docker.get_network(name="host").id,
             version=version,
         )
-        # The door moves last: it announces the version, so everything behind it is that version and healthy.
-        return Edge(key, args, pulumi.ResourceOptions(parent=self, depends_on=behind))
+        return Edge(key, args, self._child)
 
     def _outputs(
         self, active: Mapping[str, RuntimeRelease], services: Mapping[str, ImmutableService | Edge]

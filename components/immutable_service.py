@@ -46,6 +46,8 @@ class ImmutableServiceArgs:
     ``network`` is the id of the environment's network, or of the host's own when ``on_host``: then the task may set the
     host's packet filter. ``window`` (seconds) replaces the recipe's. ``command`` and ``health`` replace the image's
     entry point and the health hook. ``publish`` puts the front door's port on a host port of this generation's own.
+    ``after``: services that are healthy before this one is created, and deleted only when it is gone (`depends_on` of a
+    component does not reach its children).
     """
 
     environment: str
@@ -61,6 +63,7 @@ class ImmutableServiceArgs:
     health: Sequence[str] = (swarm.HEALTH_HOOK, "ready")
     publish: bool = False
     on_host: bool = False
+    after: Sequence[ImmutableService] = ()
 
     def specification(self) -> dict[str, object]:
         """Everything that makes this generation what it is, in plain form; secrets only by fingerprint."""
@@ -91,6 +94,7 @@ class ImmutableService(pulumi.ComponentResource):
     generation: str
     configuration: str
     port: int | None
+    resource: docker.Service
 
     def __init__(self, name: str, args: ImmutableServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("stele:service:ImmutableService", name, None, opts)
@@ -104,7 +108,7 @@ class ImmutableService(pulumi.ComponentResource):
             f"{name}-{self.generation}",
             name=service_name,
             labels=swarm.labels(docker.ServiceLabelArgs, args.environment, name),
-            mode=swarm.mode(None if args.on_host else args.sizing.replicas),
+            mode=swarm.mode(args.sizing.replicas),
             endpoint_spec=swarm.endpoint(self.port, FRONT_PORT),
             # Without it a creation succeeds at once, healthy or not.
             converge_config=docker.ServiceConvergeConfigArgs(delay="500ms", timeout=f"{window}s"),
@@ -124,8 +128,13 @@ class ImmutableService(pulumi.ComponentResource):
                 resources=swarm.resources(args.sizing),
                 restart_policy=swarm.RESTART,
             ),
-            opts=pulumi.ResourceOptions(parent=self, hooks=witness(service_name, name, window)),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[each.resource for each in args.after],
+                hooks=witness(service_name, name, window),
+            ),
         )
+        self.resource = service
         self.service = service.name
         self.register_outputs({"service": self.service, "configuration": self.configuration})
 

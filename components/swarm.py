@@ -28,10 +28,8 @@ def labels(kind: Callable[..., Label], environment: str, runtime: str | None = N
     return [kind(label=label, value=value) for label, value in sorted(pairs.items())]
 
 
-def mode(replicas: int | None) -> docker.ServiceModeArgs:
-    """``replicas`` tasks anywhere, or one on every node (None)."""
-    if replicas is None:
-        return docker.ServiceModeArgs(global_=True)
+def mode(replicas: int) -> docker.ServiceModeArgs:
+    """``replicas`` tasks. Never global: the provider cannot wait for a global service to be healthy."""
     return docker.ServiceModeArgs(replicated=docker.ServiceModeReplicatedArgs(replicas=replicas))
 
 
