@@ -55,9 +55,22 @@ def _yaml(path: Path) -> dict[str, Any]:
     return value
 
 
-def template_version() -> str:
-    """The version of the runtime template as a whole; a new one regenerates the image of every runtime."""
-    return str(_yaml(RUNTIMES / "template.yaml")["version"])
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """The runtime template as a whole: a new ``version`` regenerates the image of every runtime; ``epoch`` (seconds
+    since 1970, as text) is the date of everything inside an image, so that the same inputs give the same digest."""
+
+    version: str
+    epoch: str
+
+
+def template() -> Template:
+    """Read ``runtimes/template.yaml``."""
+    plain = _yaml(RUNTIMES / "template.yaml")
+    for key in ("version", "epoch"):
+        if key not in plain:
+            raise RecipeError(f"runtimes/template.yaml: {key} is not set; see runtimes/README.md")
+    return Template(version=str(plain["version"]), epoch=str(plain["epoch"]))
 
 
 def family(name: str) -> Family:

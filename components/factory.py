@@ -6,7 +6,7 @@ from typing import Any
 
 import pulumi
 
-from components.blueprint import Blueprint, Family, blueprints, family, template_version
+from components.blueprint import Blueprint, Family, blueprints, family, template
 from components.boundary import stop
 from components.recipe import RecipeError
 from components.release import Release, ReleaseArgs
@@ -25,19 +25,19 @@ class Factory(pulumi.ComponentResource):
 
     def __init__(self, name: str, settings: ReleaseSettings, opts: pulumi.ResourceOptions | None = None) -> None:
         try:  # before anything is declared
-            version = template_version()
+            whole = template()
             runtimes = blueprints(settings.product)
             families = {kin: family(kin) for kin in sorted({runtime.family for runtime in runtimes.values()})}
         except RecipeError as error:
             stop(str(error))
         super().__init__("stele:factory:Factory", name, None, opts)
-        self._settings = settings
+        self._settings, self._epoch = settings, whole.epoch
         child = pulumi.ResourceOptions(parent=self)
-        builder = BaseImage(BUILDER_FAMILY, settings.registry, f"template-{version}", child).image
+        builder = BaseImage(BUILDER_FAMILY, settings.registry, f"template-{whole.version}", whole.epoch, child).image
         templates = {
             kin: RuntimeTemplate(
                 kin,
-                RuntimeTemplateArgs(family=each, version=version, registry=settings.registry, builder=builder),
+                RuntimeTemplateArgs(family=each, template=whole, registry=settings.registry, builder=builder),
                 child,
             )
             for kin, each in families.items()
@@ -50,7 +50,7 @@ class Factory(pulumi.ComponentResource):
             f"{settings.product}-release",
             ReleaseArgs(
                 settings=settings,
-                template=version,
+                template=whole.version,
                 families={kin: _family_entry(each, templates[kin]) for kin, each in families.items()},
                 runtimes={key: _entry(runtimes[key], families, image) for key, image in images.items()},
             ),
@@ -77,6 +77,7 @@ class Factory(pulumi.ComponentResource):
             registry=self._settings.registry,
             blessed=template.image,
             builder=builder,
+            epoch=self._epoch,
             version=self._settings.version,
             release=self._settings.name,
         )

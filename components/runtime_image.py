@@ -8,18 +8,20 @@ import pulumi
 import pulumi_docker_build as build
 
 from components.blueprint import RUNTIMES, Blueprint, tree_hash
-from components.runtime_template import BUILDER, EPOCH, EXPORT
+from components.runtime_template import BUILDER, EXPORT
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeImageArgs:
-    """``blessed`` and ``builder`` are images by digest; ``version`` and ``release`` become tags."""
+    """``blessed`` and ``builder`` are images by digest; ``epoch`` is the template's; ``version`` and
+    ``release`` become tags."""
 
     blueprint: Blueprint
     product: str
     registry: str
     blessed: pulumi.Input[str]
     builder: pulumi.Input[str]
+    epoch: str
     version: str
     release: str
 
@@ -51,7 +53,7 @@ class RuntimeImage(pulumi.ComponentResource):
                 "BLESSED": args.blessed,
                 "BUILDER": args.builder,
                 "RUNTIME": name,
-                "SOURCE_DATE_EPOCH": EPOCH,
+                "SOURCE_DATE_EPOCH": args.epoch,
             },
             platforms=[build.Platform.LINUX_AMD64],
             builder=BUILDER,

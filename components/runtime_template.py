@@ -10,10 +10,8 @@ import pulumi
 import pulumi_command as command
 import pulumi_docker_build as build
 
-from components.blueprint import RUNTIMES, Family, tree_hash
+from components.blueprint import RUNTIMES, Family, Template, tree_hash
 
-# All times in an image are this one: the same inputs give the same digest on every day. 2025-01-01T00:00:00Z.
-EPOCH = "1735689600"
 BUILDER = build.BuilderConfigArgs(name="stele")
 # Times inside layers follow the epoch too; without attestations there is one manifest, not an index with a clock in it.
 EXPORT = build.ExportArgs(raw="type=image,push=true,oci-mediatypes=true,rewrite-timestamp=true,force-compression=true")
@@ -38,7 +36,9 @@ class BaseImage(pulumi.ComponentResource):
 
     image: pulumi.Output[str]
 
-    def __init__(self, family: str, registry: str, tag: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, family: str, registry: str, tag: str, epoch: str, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("stele:runtime:BaseImage", family, None, opts)
         repository = f"{registry}/stele/base-{family}"
         content = tree_hash(RUNTIMES / "base", RUNTIMES / family / "packages.lock")
@@ -48,7 +48,7 @@ class BaseImage(pulumi.ComponentResource):
             # An image that a release names must stay, so deleting the resource removes nothing.
             delete="true",
             dir=str(RUNTIMES.parent),
-            environment={"SOURCE_DATE_EPOCH": EPOCH},
+            environment={"SOURCE_DATE_EPOCH": epoch},
             triggers=[content],
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=False),
         )
@@ -58,10 +58,10 @@ class BaseImage(pulumi.ComponentResource):
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeTemplateArgs:
-    """``version`` is the template's; ``builder`` the image (by digest) in which build steps run."""
+    """``builder`` is the image (by digest) in which build steps run."""
 
     family: Family
-    version: str
+    template: Template
     registry: str
     builder: pulumi.Input[str]
 
@@ -79,12 +79,13 @@ class RuntimeTemplate(pulumi.ComponentResource):
         super().__init__("stele:runtime:RuntimeTemplate", name, None, opts)
         family = args.family
         repository = f"{args.registry}/stele/{family.name}"
-        self.base = BaseImage(family.name, args.registry, family.tag, pulumi.ResourceOptions(parent=self)).image
+        child = pulumi.ResourceOptions(parent=self)
+        self.base = BaseImage(family.name, args.registry, family.tag, args.template.epoch, child).image
         blessed = build.Image(
             f"{name}-blessed",
             push=False,
             exports=[EXPORT],
-            tags=[f"{repository}:{family.tag}", f"{repository}:template-{args.version}"],
+            tags=[f"{repository}:{family.tag}", f"{repository}:template-{args.template.version}"],
             context=build.BuildContextArgs(
                 location=str(family.folder),
                 named={"blessed": build.ContextArgs(location=str(RUNTIMES / "blessed"))},
@@ -93,8 +94,8 @@ class RuntimeTemplate(pulumi.ComponentResource):
             build_args={
                 "BASE": self.base,
                 "BUILDER": args.builder,
-                "TEMPLATE_VERSION": args.version,
-                "SOURCE_DATE_EPOCH": EPOCH,
+                "TEMPLATE_VERSION": args.template.version,
+                "SOURCE_DATE_EPOCH": args.template.epoch,
             },
             secrets={"ca": ca_bundle()},
             ignore_secrets_in_diff_calculation=["ca"],
