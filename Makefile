@@ -22,7 +22,7 @@ dev: ## Set up everything: toolchain, platform, release 1.0.0, the dev stack. Sa
 		pulumi stack --stack "$$stack" >/dev/null 2>&1 || pulumi stack init "$$stack" --no-select
 		pulumi up --stack "$$stack" --yes --skip-preview
 	done
-	.venv/bin/python platform/summary.py
+	.venv/bin/python commands/summary.py dev
 
 .PHONY: env
 env: ## Print the shell variables that make plain `pulumi` work, for eval
@@ -46,7 +46,7 @@ bench: ## Measure upgrades under load; writes bench/results.md
 	@$(PYTHON) airgap/install --dev
 	platform/local up
 	$(WITH_ENV)
-	.venv/bin/python bench/run.py
+	.venv/bin/python -m bench.run
 
 .PHONY: doctor
 doctor: ## Say what is installed, what is wrong, and how to mend it

@@ -70,13 +70,12 @@ MODULES: dict[str, tuple[GoTool, ...]] = {
 
 def build_all(checkout: Checkout) -> list[Path]:
     """Every Go tool, from the cache or built now. Raises InstallError."""
-    return [path for module in MODULES for path in build(checkout, module)]
+    return [path for module, tools in MODULES.items() for path in build(checkout, module, tools)]
 
 
-def build(checkout: Checkout, module: str) -> list[Path]:
+def build(checkout: Checkout, module: str, tools: tuple[GoTool, ...]) -> list[Path]:
     """The tools of one module, in a cache folder named by everything they are made from."""
-    tools = MODULES[module]
-    flags = _flags(checkout, module)
+    flags = _flags(checkout, module, tools)
     folder = cache_folder() / f"{module}-{_key(checkout, module, flags)}"
     if not folder.is_dir():
         with locked(folder.with_suffix(".lock"), f"airgap/{module}"):
@@ -86,10 +85,10 @@ def build(checkout: Checkout, module: str) -> list[Path]:
     return [folder / tool.name for tool in tools]
 
 
-def _flags(checkout: Checkout, module: str) -> list[str]:
+def _flags(checkout: Checkout, module: str, tools: tuple[GoTool, ...]) -> list[str]:
     stamps = [
         f"-X {tool.version_variable}={tool.prefix}{locked_version(checkout, module, tool.locked_by).lstrip('v')}"
-        for tool in MODULES[module]
+        for tool in tools
     ]
     return ["-trimpath", f"-ldflags=-s -w {' '.join(stamps)}"]
 

@@ -12,6 +12,8 @@ from airgap.installer.layout import Checkout
 
 # The plugins that airgap/plugins offers where the official ones cannot be had.
 OFFLINE = ("docker", "command")
+# Our wrappers are shorter (bytes), every binary is longer.
+WRAPPER_LIMIT = 4096
 
 
 def required(checkout: Checkout) -> dict[str, str]:
@@ -37,7 +39,8 @@ def place_tools(checkout: Checkout, tools: list[Path]) -> None:
 def place_language_host(checkout: Checkout) -> None:
     """The offline language host and the official way to dynamic providers, for this checkout's Python."""
     host = checkout.airgap / "language_host" / "__main__.py"
-    write_wrapper(checkout.bin / "pulumi-language-python", [checkout.python, host])
+    # $PPID: who started it is only certain before Python is up.
+    write_wrapper(checkout.bin / "pulumi-language-python", [checkout.python, host], ' --parent "$PPID"')
     write_wrapper(checkout.bin / "pulumi-resource-pulumi-python", [checkout.python, "-u", "-m", "pulumi.dynamic"])
 
 
@@ -50,7 +53,7 @@ def place_plugins(checkout: Checkout, tools: list[Path]) -> None:
         if binary in built:
             link_or_copy(built[binary], target)
         elif name in OFFLINE:
-            write_wrapper(target, [checkout.python, checkout.airgap / "plugins" / binary])
+            write_wrapper(target, [checkout.airgap / "plugins" / binary])
 
 
 def remove_plugins(checkout: Checkout) -> None:
@@ -72,10 +75,10 @@ def link_or_copy(source: Path, target: Path) -> None:
     part.replace(target)
 
 
-def write_wrapper(target: Path, command: list[str | Path]) -> None:
-    """A shell script that becomes `command`."""
+def write_wrapper(target: Path, command: list[str | Path], options: str = "") -> None:
+    """A shell script that becomes `command`, with `options` in the shell's own language."""
     line = " ".join(shlex.quote(str(part)) for part in command)
-    content = f'#!/bin/sh\nexec {line} "$@"\n'
+    content = f'#!/bin/sh\nexec {line}{options} "$@"\n'
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}")
     part.write_text(content)

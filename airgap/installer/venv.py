@@ -61,9 +61,8 @@ def _create(checkout: Checkout) -> None:
     done = subprocess.run([sys.executable, "-m", "venv", checkout.venv], capture_output=True, text=True)
     if done.returncode != 0:
         shutil.rmtree(checkout.venv, ignore_errors=True)
-        raise InstallError(
-            f"{sys.executable} cannot create .venv; on Debian: `apt-get install python3-venv`\n  {done.stdout.strip()[-300:]}"
-        )
+        detail = done.stdout.strip()[-300:]
+        raise InstallError(f"{sys.executable} cannot create .venv; on Debian, install python3-venv\n  {detail}")
 
 
 def _works(python: Path) -> bool:

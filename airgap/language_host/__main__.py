@@ -1,6 +1,6 @@
 """Entry point of `pulumi-language-python`: prints a port, serves the engine until it goes away.
 
-Usage: python __main__.py [ENGINE_ADDRESS]. Runs under the Python that has the SDK installed.
+Usage: python __main__.py [--parent PID] [ENGINE_ADDRESS]. Runs under the Python that has the SDK installed.
 """
 
 import sys

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airgap.language_host.toolchain import ToolchainError
+
 _WITHOUT_PLUGIN = {"pulumi-policy", "pulumi-esc-sdk"}
 _PRE_RELEASE = {"a": "alpha", "b": "beta", "rc": "rc"}
 _VERSION = re.compile(r"(\d+(?:\.\d+)*)(?:(a|b|rc)(\d+))?(\.post\d+)?(\.dev\d+)?")
@@ -35,12 +37,15 @@ class Plugin:
 
 
 def search_path(python: Path) -> list[Path]:
-    """The folders in which `python` looks for packages."""
+    """The folders in which `python` looks for packages. Raises ToolchainError when it does not run."""
     sites = sorted(python.parent.parent.glob("lib/python3*/site-packages"))
     if (python.parent.parent / "pyvenv.cfg").is_file() and sites:
         return sites
     script = "import json, sys; print(json.dumps(sys.path))"
-    answer = subprocess.run([python, "-c", script], check=True, capture_output=True, text=True)
+    try:
+        answer = subprocess.run([python, "-c", script], check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ToolchainError(f"{python} does not run: {error}") from error
     return [Path(entry) for entry in json.loads(answer.stdout) if entry]
 
 

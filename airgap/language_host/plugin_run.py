@@ -81,13 +81,15 @@ class PluginRunner:
         assert process.stderr is not None
         _pump(process.stderr, _on_stderr, outputs)
         port = process.stdout.readline().strip()
+        _pump(process.stdout, _on_stdout, outputs)
         if port.isdigit():
             proxy.attach(int(port))
+            yield from self._drain(process, outputs)
         else:
+            # The engine hangs up at the refusal, so everything that explains it comes first.
+            yield _on_stdout(port + b"\n")
+            yield from self._drain(process, outputs)
             proxy.refuse(f"the policy pack in {request.info.program_directory} did not start")
-            outputs.put(_on_stdout(port))
-        _pump(process.stdout, _on_stdout, outputs)
-        yield from self._drain(process, outputs)
         proxy.stop()
 
     def _start(

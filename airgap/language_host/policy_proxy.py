@@ -17,7 +17,6 @@ from pulumi.runtime.proto import analyzer_pb2
 _SERVICE = "/pulumirpc.Analyzer/"
 _START_SECONDS = 60.0
 _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-_Handler = grpc.RpcMethodHandler[bytes, bytes]
 
 
 class PolicyProxy(grpc.GenericRpcHandler):
@@ -58,7 +57,7 @@ class PolicyProxy(grpc.GenericRpcHandler):
         self._settled.set()
         self._server.stop(None)
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> _Handler | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
         method = handler_call_details.method
         if not method.startswith(_SERVICE):
             return None

@@ -97,10 +97,12 @@ class _Executor:
         reading, self._writing = os.pipe()
         self.process = subprocess.Popen(
             # -P: the program's own folder comes first on sys.path, never the executor's.
-            [python, "-P", _EXECUTOR, str(reading)],
+            [python, "-P", _EXECUTOR, str(reading), str(os.getpid())],
             env=environment,
             stdin=subprocess.DEVNULL,
             pass_fds=[reading],
+            # The engine signals the host's group. What the program gets, and when, is the host's to decide.
+            process_group=0,
         )
         os.close(reading)
 

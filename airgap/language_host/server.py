@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
-import threading
+from collections.abc import Callable
 from concurrent import futures
-from types import FrameType
 
 import grpc
 from pulumi.runtime.proto import language_pb2_grpc
@@ -23,7 +23,8 @@ OPTIONS = [("grpc.max_receive_message_length", MESSAGE_LIMIT), ("grpc.max_send_m
 
 def main(arguments: list[str], runner: ProgramRunner) -> None:
     """Prints the port, serves, and leaves by `os._exit`: nothing here needs Python's slow way out."""
-    host = LanguageHost(runner, next((a for a in reversed(arguments) if not a.startswith("-")), ""))
+    options, _of_the_engine = _parser().parse_known_args(arguments)
+    host = LanguageHost(runner, options.engine)
 
     def leave(code: int) -> None:
         host.stop()
@@ -31,20 +32,35 @@ def main(arguments: list[str], runner: ProgramRunner) -> None:
         sys.stdout.flush()
         os._exit(code)
 
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        leave(0)
-
     def on_engine_exit() -> None:
         watch.stop_plugins(host.engine_address)
         leave(1)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
-    watch.on_parent_exit(on_engine_exit)
+    wait_for_signal = _catch_signals()
+    watch.on_exit(options.parent, on_engine_exit)
 
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=16), options=OPTIONS)
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(host, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
-    threading.Event().wait()
+    wait_for_signal()
+    leave(0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pulumi-language-python")
+    parser.add_argument("engine", nargs="?", default="", help="address of the engine")
+    parser.add_argument("--parent", type=int, default=os.getppid(), help="process id of the engine")
+    parser.add_argument("--tracing", help="not used")
+    return parser
+
+
+def _catch_signals() -> Callable[[], object]:
+    """Returns a call that waits for SIGINT or SIGTERM, whichever thread the kernel gives it to."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: None)
+    return lambda: os.read(reading, 1)

@@ -1,21 +1,28 @@
-"""The calls of the engine, each a few lines: options in, work done elsewhere, answer out."""
+"""The calls of the engine, each a few lines: options in, work done elsewhere, answer out.
+
+The engine starts this host twice for one update, and waits for it: what few calls need is imported by them.
+"""
 
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 from google.protobuf import empty_pb2, json_format
 from pulumi.runtime.proto import language_pb2 as messages
 from pulumi.runtime.proto import language_pb2_grpc, plugin_pb2
 
-from airgap.language_host import dependencies, packages, plugin_run
-from airgap.language_host.executor import EXIT_REPORTED
+from airgap.language_host import codes, packages
 from airgap.language_host.program import ProgramRunner, ProgramSpec
 from airgap.language_host.toolchain import Options, Toolchain, ToolchainError, parse_options
+
+if TYPE_CHECKING:
+    from airgap.language_host.plugin_run import PluginRunner
 
 _Call = TypeVar("_Call", bound=Callable[..., Any])
 Context = grpc.ServicerContext
@@ -44,11 +51,12 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def __init__(self, runner: ProgramRunner, engine_address: str) -> None:
         self.engine_address = engine_address
         self._runner = runner
-        self._plugins = plugin_run.PluginRunner()
+        self._plugins: PluginRunner | None = None
 
     def stop(self) -> None:
         """Ends whatever this host started."""
-        self._plugins.stop()
+        if self._plugins is not None:
+            self._plugins.stop()
         self._runner.interrupt()
 
     def Handshake(
@@ -87,11 +95,13 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         options = _options(request.info)
         python = options.python()
         if options.typechecker:
+            from airgap.language_host import dependencies
+
             failed = dependencies.typecheck(options, python, request.info.program_directory)
             if failed:
                 return messages.RunResponse(error=failed)
         code = self._runner.run(python, self._program(request, options))
-        if code == EXIT_REPORTED:
+        if code == codes.REPORTED:
             return messages.RunResponse(bail=True)
         return messages.RunResponse(error=_exit_message(code))
 
@@ -117,13 +127,19 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
 
     @_say_why
     def RunPlugin(self, request: messages.RunPluginRequest, context: Context) -> Iterator[messages.RunPluginResponse]:
-        options = _options(request.info, is_plugin=request.kind != plugin_run.ANALYZER)
+        from airgap.language_host.plugin_run import ANALYZER, PluginRunner
+
+        if self._plugins is None:
+            self._plugins = PluginRunner()
+        options = _options(request.info, is_plugin=request.kind != ANALYZER)
         return self._plugins.run(request, options, context)
 
     @_say_why
     def InstallDependencies(
         self, request: messages.InstallDependenciesRequest, context: Context
     ) -> Iterator[messages.InstallDependenciesResponse]:
+        from airgap.language_host import dependencies
+
         options = _options(request.info, is_plugin=request.is_plugin)
         return dependencies.install(options, request.info.program_directory, context)
 
@@ -131,10 +147,9 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def About(self, request: messages.AboutRequest, context: Context) -> messages.AboutResponse:
         options = _options(request.info)
         python = options.python()
-        answer = subprocess.run([python, "--version"], check=True, capture_output=True, text=True).stdout
         return messages.AboutResponse(
             executable=str(python),
-            version=answer.removeprefix("Python ").strip(),
+            version=_python_version(python),
             metadata={"toolchain": str(options.toolchain), "languageHost": "stele airgap"},
         )
 
@@ -183,6 +198,13 @@ def _prompt(key: str, description: str, choices: list[str]) -> messages.RuntimeO
     return messages.RuntimeOptionPrompt(
         key=key, description=description, promptType=kind, choices=values, default=values[0]
     )
+
+
+def _python_version(python: Path) -> str:
+    if python.parent == Path(sys.executable).parent:
+        return sys.version.split()[0]
+    answer = subprocess.run([python, "--version"], check=True, capture_output=True, text=True).stdout
+    return answer.removeprefix("Python ").strip()
 
 
 def _exit_message(code: int) -> str:

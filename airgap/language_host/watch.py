@@ -14,9 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def on_parent_exit(action: Callable[[], None]) -> None:
-    """Calls `action` in a thread of its own as soon as the process that started this one has ended."""
-    parent = os.getppid()
+def on_exit(parent: int, action: Callable[[], None]) -> None:
+    """Calls `action` in a thread of its own as soon as `parent`, the process that started this one, has ended."""
 
     def wait() -> None:
         try:

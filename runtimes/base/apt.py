@@ -5,6 +5,7 @@ Works without root: apt runs with a state folder of its own, and the machine's l
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -41,35 +42,49 @@ def _run(command: list[str]) -> str:
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def machine_sources() -> list[str]:
-    """The machine's sources.list lines for Debian 12 main; other vendors' archives on the machine are left out.
+def machine_sources(folder: Path = Path("/etc/apt")) -> list[str]:
+    """The machine's sources.list lines for this suite's `main`, read from both of apt's formats.
 
-    Raises MirrorError when the machine has none.
+    Other vendors' archives may be among them; `Archive` leaves those out. Raises MirrorError when there is none.
     """
-    fields = "$(RELEASE)|$(COMPONENT)|$(ORIGIN)|$(REPO_URI)|$(SIGNED_BY)"
-    lines = []
-    for target in _run(["apt-get", "indextargets", "--format", fields, "Created-By: Packages"]).splitlines():
-        release, component, origin, address, keyring = target.split("|", 4)
-        # ORIGIN is empty until `apt-get update` ran once on the machine.
-        if release in SUITES and component == "main" and origin in ("Debian", ""):
-            signed = f"[signed-by={keyring}] " if keyring.startswith("/") else ""
-            lines.append(f"deb {signed}{address} {release} main")
+    lines: set[str] = set()
+    for path in [folder / "sources.list", *sorted((folder / "sources.list.d").glob("*.list"))]:
+        lines.update(_one_line_format(path.read_text() if path.is_file() else ""))
+    for path in sorted((folder / "sources.list.d").glob("*.sources")):
+        lines.update(_stanza_format(path.read_text()))
     if not lines:
         raise MirrorError(f"apt has no source for Debian '{SUITE} main': add one to /etc/apt/sources.list.d")
-    return sorted(set(lines))
+    return sorted(lines)
+
+
+def _one_line_format(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        if found := re.match(r"deb\s+(\[[^]]*\]\s+)?(\S+)\s+(\S+)\s+(.*)", line):
+            options, address, suite, components = found.groups(default="")
+            if suite in SUITES and "main" in components.split():
+                yield f"deb {options}{address} {suite} main"
+
+
+def _stanza_format(text: str) -> Iterator[str]:
+    uncommented = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    for stanza in re.split(r"\n\s*\n", uncommented):
+        fields = {key.lower(): value.split() for key, value in re.findall(r"^([\w-]+):(.*(?:\n[ \t].*)*)", stanza, re.MULTILINE)}
+        if "deb" in fields.get("types", []) and "main" in fields.get("components", []) and fields.get("enabled") != ["no"]:
+            keyring = fields.get("signed-by", [""])[0]
+            options = f"[signed-by={keyring}] " if keyring.startswith("/") else ""
+            for address in fields.get("uris", []):
+                yield from (f"deb {options}{address} {suite} main" for suite in fields.get("suites", []) if suite in SUITES)
 
 
 class Archive:
     """The mirror's present index, downloaded once into a scratch folder. Use as a context manager."""
 
     def __init__(self) -> None:
-        self.sources = machine_sources()
         self._scratch = tempfile.TemporaryDirectory(prefix="stele-apt-")
         root = Path(self._scratch.name)
         for folder in ("state/lists/partial", "cache/archives/partial", "etc"):
             (root / folder).mkdir(parents=True)
         (root / "status").touch()
-        (root / "etc/sources.list").write_text("\n".join(self.sources) + "\n")
         self._options = [
             f"-oDir::State={root}/state",
             f"-oDir::State::status={root}/status",
@@ -82,7 +97,7 @@ class Archive:
             # The sandbox user of apt cannot enter a folder of mode 0700.
             "-oAPT::Sandbox::User=root",
         ]
-        _run(["apt-get", *self._options, "update", "-qq"])
+        self.sources = self._debian_only(root / "etc/sources.list", machine_sources())
         self.served = {(p.name, p.version): p for p in self._read_index()}
 
     def __enter__(self) -> Archive:
@@ -91,9 +106,23 @@ class Archive:
     def __exit__(self, *_: object) -> None:
         self._scratch.cleanup()
 
+    def _debian_only(self, path: Path, sources: list[str]) -> list[str]:
+        """Downloads the index of `sources`; what another vendor signed is dropped from them."""
+        path.write_text("\n".join(sources) + "\n")
+        _run(["apt-get", *self._options, "update", "-qq"])
+        targets = self._index_targets("$(ORIGIN)|$(REPO_URI)|$(RELEASE)")
+        debian = {tuple(t.split("|")[1:]) for t in targets if t.startswith("Debian|")}
+        kept = [line for line in sources if (_word(line, -3).rstrip("/") + "/", _word(line, -2)) in debian]
+        if not kept:
+            raise MirrorError(f"none of apt's sources for '{SUITE} main' is Debian's own")
+        path.write_text("\n".join(kept) + "\n")
+        return kept
+
+    def _index_targets(self, fields: str) -> list[str]:
+        return _run(["apt-get", *self._options, "indextargets", "--format", fields, "Created-By: Packages"]).splitlines()
+
     def _read_index(self) -> Iterator[Package]:
-        listing = ["apt-get", *self._options, "indextargets", "--format", "$(FILENAME)", "Created-By: Packages"]
-        for name in _run(listing).splitlines():
+        for name in self._index_targets("$(FILENAME)"):
             for stanza in _run(["/usr/lib/apt/apt-helper", "cat-file", name]).split("\n\n"):
                 fields = dict(line.split(": ", 1) for line in stanza.splitlines() if _wanted(line))
                 if fields:
@@ -115,6 +144,10 @@ class Archive:
                 name, version = line.split()[1], line.split("(", 1)[1].split()[0]
                 chosen.append(self.served[name.split(":")[0], version])
         return sorted(chosen)
+
+
+def _word(line: str, position: int) -> str:
+    return line.split()[position]
 
 
 def _wanted(line: str) -> bool:

@@ -1,0 +1,1 @@
+"""Measurements: figures as ratios within one run, written with the machine they were taken on."""

@@ -1,0 +1,48 @@
+"""Every measurement: ``python -m bench.run [--only upgrades,bad] [--short] [--rate 60]``; writes bench/results.md."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import traceback
+
+from bench import results
+from bench.laboratory import Laboratory
+
+NAMES = ["upgrades", "bad", "compose", "byhand", "noop", "delta", "cds", "memory"]
+
+
+def main(arguments: list[str]) -> int:
+    """Run the measurements; exit code 1 when one failed or a promise is not kept."""
+    parser = argparse.ArgumentParser(prog="bench.run", description=(__doc__ or "").strip())
+    parser.add_argument("--only", type=lambda text: text.split(","), default=NAMES, help=", ".join(NAMES))
+    parser.add_argument("--short", action="store_true", help="fewer rounds, for a look")
+    parser.add_argument("--rate", type=float, default=60, help="requests a second")
+    given = parser.parse_args(arguments)
+    if unknown := set(given.only) - set(NAMES):
+        parser.error(f"--only {','.join(sorted(unknown))}: known are {', '.join(NAMES)}")
+    lab = Laboratory(short=given.short, rate=given.rate)
+    broken = []
+    try:
+        for name in (name for name in NAMES if name in given.only):
+            results.say(name, "begins")
+            try:
+                taken = importlib.import_module(f"bench.{name}").measure(lab)
+            except Exception:  # noqa: BLE001 - the others are still worth having
+                traceback.print_exc()
+                broken.append(name)
+                continue
+            taken.save()
+            if not taken.kept:
+                broken.append(name)
+        results.write_report(NAMES)
+    finally:
+        lab.close()
+    if broken:
+        print(f"not kept, or not measured: {', '.join(broken)}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,90 @@
+package stele;
+
+import jakarta.jms.JMSException;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.Map;
+import org.apache.camel.Exchange;
+import org.apache.camel.ExchangePattern;
+import org.apache.camel.LoggingLevel;
+import org.apache.camel.builder.RouteBuilder;
+import org.apache.camel.model.ProcessorDefinition;
+import org.springframework.dao.DataAccessException;
+import org.springframework.dao.DataIntegrityViolationException;
+import org.springframework.jdbc.BadSqlGrammarException;
+
+/** A Camel route with the template's conventions: what to do while a dependency hands over, and how refusals are answered. */
+public abstract class Flow extends RouteBuilder {
+    /** How long a caller is held while the broker or the database hands over. Below usual client time-outs of 30 s. */
+    protected static final Duration PATIENCE = Duration.ofSeconds(25);
+
+    /**
+     * For routes with a caller: {@link Refused} becomes 400 with its reason; a broker or database that cannot be reached is
+     * tried again for {@link #PATIENCE}, then becomes 503 with a reason.
+     */
+    protected void answerCaller() {
+        onException(Refused.class).handled(true).process(exchange -> answer(exchange, 400, "error", reason(exchange)));
+        onException(JMSException.class, SQLException.class, DataAccessException.class)
+                .retryWhile(exchange -> exchange.getClock().elapsed() < PATIENCE.toMillis())
+                .redeliveryDelay(100)
+                .retryAttemptedLogLevel(LoggingLevel.DEBUG)
+                .logExhaustedMessageHistory(false)
+                .logStackTrace(false)
+                .handled(true)
+                .process(exchange -> answer(exchange, 503, "error", "not available now, try again: " + reason(exchange)));
+    }
+
+    /**
+     * For routes that consume: a broker or database that cannot be reached is tried again until the runtime stops (the
+     * message then goes back to its queue). What no retry mends goes to queue {@code <queue>.dead} with its reason.
+     */
+    protected void keepTrying(String queue) {
+        onException(Refused.class, DataIntegrityViolationException.class)
+                .handled(true)
+                .process(exchange -> exchange.getMessage().setHeader("reason", reason(exchange)))
+                .log(LoggingLevel.WARN, "a message of '" + queue + "' went to '" + queue + ".dead': ${exception.message}")
+                .to(ExchangePattern.InOnly, "sjms:queue:" + queue + ".dead");
+        onException(JMSException.class, SQLException.class, DataAccessException.class, BadSqlGrammarException.class)
+                .retryWhile(exchange -> true)
+                .redeliveryDelay(100)
+                .maximumRedeliveryDelay(1000)
+                .backOffMultiplier(1.5)
+                .useExponentialBackOff()
+                .retryAttemptedLogLevel(LoggingLevel.DEBUG)
+                .logExhausted(false);
+    }
+
+    /** Consumes a queue with {@code consumers} threads; a message is acknowledged when its route has ended. */
+    protected ProcessorDefinition<?> fromQueue(String queue, int consumers) {
+        return from("sjms:queue:" + queue + "?connectionFactory=#broker&transacted=true&recoveryInterval=100&concurrentConsumers="
+                + consumers);
+    }
+
+    /** Where to send what one consumer gets; returns once the broker has stored it durably. */
+    protected static String queue(String name) {
+        return "sjms:queue:" + name;
+    }
+
+    /** Where to publish what every subscriber gets; returns once the broker has stored it durably. */
+    protected static String topic(String name) {
+        return "sjms:topic:" + name;
+    }
+
+    /** Sets the HTTP answer: a status and a JSON object with one field. */
+    protected static void answer(Exchange exchange, int status, String field, Object value) {
+        answer(exchange, status, Map.of(field, value));
+    }
+
+    /** Sets the HTTP answer: a status and a JSON object. Headers of the route do not leak into it. */
+    protected static void answer(Exchange exchange, int status, Map<String, ?> fields) {
+        exchange.getMessage().removeHeaders("*");
+        exchange.getMessage().setHeader(Exchange.HTTP_RESPONSE_CODE, status);
+        exchange.getMessage().setBody(Json.write(fields) + "\n");
+    }
+
+    private static String reason(Exchange exchange) {
+        Throwable cause = exchange.getProperty(Exchange.EXCEPTION_CAUGHT, Throwable.class);
+        String message = cause.getMessage() == null ? cause.getClass().getSimpleName() : cause.getMessage();
+        return message.lines().findFirst().orElse("");
+    }
+}

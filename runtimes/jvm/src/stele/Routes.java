@@ -1,0 +1,118 @@
+package stele;
+
+import com.zaxxer.hikari.HikariDataSource;
+import io.micrometer.core.instrument.MeterRegistry;
+import jakarta.jms.ConnectionFactory;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.TimeUnit;
+import org.apache.camel.CamelContext;
+import org.apache.camel.builder.RouteBuilder;
+import org.apache.camel.component.micrometer.routepolicy.MicrometerRoutePolicyFactory;
+import org.apache.camel.component.platform.http.PlatformHttpComponent;
+import org.apache.camel.component.sjms.SjmsComponent;
+import org.apache.camel.impl.DefaultCamelContext;
+import org.apache.camel.impl.engine.ExplicitCamelContextNameStrategy;
+import org.messaginghub.pooled.jms.JmsPoolConnectionFactory;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** The Camel routes of a runtime and the connections they share: a runtime that was given a password needs that dependency. */
+final class Routes {
+    private static final Logger LOG = LoggerFactory.getLogger(Routes.class);
+
+    private final Settings settings;
+    private final Readiness readiness;
+    private final HttpEngine http;
+    private final DefaultCamelContext camel = new DefaultCamelContext(false);
+    private JmsPoolConnectionFactory brokerPool;
+    private HikariDataSource databasePool;
+
+    Routes(Settings settings, Readiness readiness) {
+        this.settings = settings;
+        this.readiness = readiness;
+        http = new HttpEngine(settings, readiness);
+    }
+
+    CamelContext camel() {
+        return camel;
+    }
+
+    /** Returns when every dependency was reached once, all routes run and the port is open. */
+    void start(List<RouteBuilder> builders, MeterRegistry metrics) throws Exception {
+        camel.setNameStrategy(new ExplicitCamelContextNameStrategy("flows"));
+        camel.setLoadHealthChecks(true);
+        camel.getPropertiesComponent().setInitialProperties(settings.asProperties());
+        camel.getRegistry().bind("metricsRegistry", MeterRegistry.class, metrics);
+        MicrometerRoutePolicyFactory policy = new MicrometerRoutePolicyFactory();
+        policy.setMeterRegistry(metrics);
+        camel.addRoutePolicyFactory(policy);
+        camel.getShutdownStrategy().setTimeout(20);
+        camel.getShutdownStrategy().setLogInflightExchangesOnTimeout(false);
+        PlatformHttpComponent component = new PlatformHttpComponent();
+        component.setEngine(http);
+        camel.addComponent("platform-http", component);
+        if (Settings.hasSecret("broker-password")) {
+            connectBroker();
+        }
+        if (Settings.hasSecret("database-password")) {
+            connectDatabase();
+        }
+        for (RouteBuilder builder : builders) {
+            camel.addRoutes(builder);
+        }
+        camel.start();
+        http.open();
+    }
+
+    private void connectBroker() throws Exception {
+        ConnectionFactory broker = new BrokerConnections(settings);
+        brokerPool = new JmsPoolConnectionFactory();
+        brokerPool.setConnectionFactory(broker);
+        brokerPool.setMaxConnections(settings.number("BROKER_CONNECTIONS", 2));
+        brokerPool.setConnectionIdleTimeout(0);
+        camel.getRegistry().bind("broker", ConnectionFactory.class, broker);
+        SjmsComponent component = new SjmsComponent();
+        component.setConnectionFactory(brokerPool);
+        camel.addComponent("sjms", component);
+        await("broker", brokerPool::createConnection);
+    }
+
+    private void connectDatabase() throws Exception {
+        databasePool = DatabaseConnections.pool(settings);
+        camel.getRegistry().bind("database", javax.sql.DataSource.class, databasePool);
+        await("database", databasePool::getConnection);
+    }
+
+    /** Tries until the dependency answers once; the reason shows on {@code /ready} meanwhile. */
+    private void await(String name, Callable<? extends AutoCloseable> connect) throws InterruptedException {
+        String said = "";
+        while (true) {
+            try (AutoCloseable reached = connect.call()) {
+                LOG.info("{} reached", name);
+                return;
+            } catch (InterruptedException stop) {
+                throw stop;
+            } catch (Exception unreachable) {
+                readiness.note("waiting for " + name + ": " + unreachable.getMessage());
+                if (!readiness.reason().equals(said)) {
+                    said = readiness.reason();
+                    LOG.info(said);
+                }
+                TimeUnit.MILLISECONDS.sleep(100);
+            }
+        }
+    }
+
+    /** Answers what runs, gives back what was consumed but not done, closes the connections. */
+    void stop() throws Exception {
+        http.close(30);
+        camel.stop();
+        if (brokerPool != null) {
+            brokerPool.stop();
+        }
+        if (databasePool != null) {
+            databasePool.close();
+        }
+    }
+}

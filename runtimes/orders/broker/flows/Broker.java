@@ -1,0 +1,138 @@
+import io.micrometer.core.instrument.MeterRegistry;
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.Set;
+import org.apache.activemq.artemis.api.core.SimpleString;
+import org.apache.activemq.artemis.core.config.Configuration;
+import org.apache.activemq.artemis.core.config.FileDeploymentManager;
+import org.apache.activemq.artemis.core.config.MetricsConfiguration;
+import org.apache.activemq.artemis.core.config.impl.FileConfiguration;
+import org.apache.activemq.artemis.core.config.impl.SecurityConfiguration;
+import org.apache.activemq.artemis.core.security.CheckType;
+import org.apache.activemq.artemis.core.security.Role;
+import org.apache.activemq.artemis.core.server.ActiveMQServer;
+import org.apache.activemq.artemis.core.server.embedded.EmbeddedActiveMQ;
+import org.apache.activemq.artemis.core.server.metrics.ActiveMQMetricsPlugin;
+import org.apache.activemq.artemis.spi.core.security.ActiveMQSecurityManager;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import stele.Service;
+import stele.Settings;
+import stele.Surroundings;
+import stele.Volume;
+
+/**
+ * The message broker. A new generation rehearses in a scratch folder, reports ready (standby), and starts on the volume once
+ * its predecessor has let go of it.
+ */
+public class Broker implements Service {
+    private static final Logger LOG = LoggerFactory.getLogger(Broker.class);
+
+    private Surroundings surroundings;
+    private Account account;
+    private EmbeddedActiveMQ broker;
+    private boolean stopped;
+
+    @Override
+    public void start(Surroundings surroundings) throws Exception {
+        this.surroundings = surroundings;
+        account = new Account(surroundings.settings().get("BROKER_USER", "stele"), Settings.secret("broker-password"));
+        rehearse();
+        surroundings.readiness().ready("standby: waiting for the predecessor to release the volume");
+        Volume.own();
+        serve();
+        surroundings.readiness().ready("serving");
+    }
+
+    /** Proves that this image can start a broker with this configuration and store a message; touches neither volume nor port. */
+    private void rehearse() throws Exception {
+        Path scratch = Volume.scratch();
+        Configuration configuration = configuration(scratch);
+        configuration.clearAcceptorConfigurations();
+        EmbeddedActiveMQ rehearsal = broker(configuration);
+        rehearsal.start();
+        try {
+            ActiveMQServer server = rehearsal.getActiveMQServer();
+            if (!server.waitForActivation(20, java.util.concurrent.TimeUnit.SECONDS)) {
+                throw new IllegalStateException("the rehearsal did not become active within 20 s");
+            }
+            for (var address : configuration.getAddressConfigurations()) {
+                if (server.getAddressInfo(SimpleString.of(address.getName())) == null) {
+                    throw new IllegalStateException("the rehearsal has no address '" + address.getName() + "'");
+                }
+            }
+        } finally {
+            rehearsal.stop();
+            Volume.delete(scratch);
+        }
+        LOG.info("rehearsal passed");
+    }
+
+    private synchronized void serve() throws Exception {
+        if (stopped) {
+            return;
+        }
+        Configuration configuration = configuration(Settings.path("/data"));
+        MeterRegistry metrics = surroundings.metrics();
+        configuration.setMetricsConfiguration(new MetricsConfiguration().setJvmMemory(false).setPlugin(new Metrics(metrics)));
+        broker = broker(configuration);
+        broker.start();
+        LOG.info("owns the volume and serves");
+    }
+
+    @Override
+    public synchronized void stop() throws Exception {
+        stopped = true;
+        if (broker != null) {
+            broker.stop();
+        }
+    }
+
+    private EmbeddedActiveMQ broker(Configuration configuration) {
+        return new EmbeddedActiveMQ().setConfiguration(configuration).setSecurityManager(account);
+    }
+
+    /** Layer 4's broker.xml, with its data under {@code data}. */
+    private static Configuration configuration(Path data) throws Exception {
+        FileConfiguration configuration = new FileConfiguration();
+        String url = Settings.path("/opt/stele/config/broker.xml").toUri().toString();
+        FileDeploymentManager reader = new FileDeploymentManager(url);
+        reader.addDeployable(configuration);
+        reader.readConfiguration();
+        configuration.setBrokerInstance(data.toFile());
+        return configuration;
+    }
+
+    /** The one account of this broker. */
+    private record Account(String user, String password) implements ActiveMQSecurityManager {
+        @Override
+        public boolean validateUser(String user, String password) {
+            return this.user.equals(user) && this.password.equals(password);
+        }
+
+        @Override
+        public boolean validateUserAndRole(String user, String password, Set<Role> roles, CheckType check) {
+            return validateUser(user, password);
+        }
+    }
+
+    /** Queue depths and the like, on the runtime's own /metrics. */
+    private static final class Metrics implements ActiveMQMetricsPlugin {
+        private static final long serialVersionUID = 1L;
+        private final transient MeterRegistry registry;
+
+        Metrics(MeterRegistry registry) {
+            this.registry = registry;
+        }
+
+        @Override
+        public ActiveMQMetricsPlugin init(Map<String, String> options) {
+            return this;
+        }
+
+        @Override
+        public MeterRegistry getRegistry() {
+            return registry;
+        }
+    }
+}

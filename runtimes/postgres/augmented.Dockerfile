@@ -1,0 +1,20 @@
+# Layers 3 (flows) and 4 (configuration) of a postgres runtime. Context: the runtime's folder.
+ARG BLESSED
+# Asked for by the build contract; nothing is compiled here.
+ARG BUILDER
+
+FROM ${BLESSED} AS blessed
+
+FROM blessed AS layer
+ARG SOURCE_DATE_EPOCH
+USER 0:0
+COPY flows/ /flows/opt/stele/flows/
+COPY config/ /config/opt/stele/config/
+RUN chmod -R u=rwX,go=rX /flows /config && \
+    find /flows /config -exec touch --no-dereference --date "@${SOURCE_DATE_EPOCH}" {} +
+
+FROM blessed
+ARG RUNTIME
+LABEL org.opencontainers.image.title="${RUNTIME}" stele.runtime="${RUNTIME}" stele.family="postgres"
+COPY --from=layer /flows/ /
+COPY --from=layer /config/ /

@@ -1,0 +1,1 @@
+"""The offline toolchain: installer and language host."""

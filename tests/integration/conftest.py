@@ -1,0 +1,103 @@
+"""The real engine, the real CLI, no mocks. One laboratory for the whole session; each test begins on release BASE.
+
+Everything is brought up from nothing when it is not there, and what the tests made is removed whatever happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bench.lab import edits, ground
+from bench.lab.door import Door
+from bench.lab.loading import Load
+from bench.lab.swarm import Swarm
+from bench.lab.workspace import Stack, Workspace
+
+HERE = Path(__file__).parent
+PORT = 18080
+BASE, FLOW, TEMPLATE, RECIPE = "900.0.0", "900.1.0", "900.2.0", "900.3.0"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder needs the engine."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.engine)
+
+
+@pytest.fixture(scope="session")
+def platform() -> dict[str, str]:
+    """The toolchain and the local platform, brought up if they are not."""
+    return ground.environment()
+
+
+@pytest.fixture(scope="session")
+def workspace(platform: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A copy of the project in a folder of its own."""
+    workspace = Workspace(tmp_path_factory.mktemp("lab"))
+    yield workspace
+    workspace.close()
+
+
+@pytest.fixture(scope="session")
+def factory(workspace: Workspace) -> Stack:
+    """The factory stack, with release BASE published."""
+    stack = workspace.factory("t-release", version=BASE)
+    stack.up()
+    return stack
+
+
+@dataclass
+class Product:
+    """The sample product's environment and the means to look at it."""
+
+    stack: Stack
+    swarm: Swarm
+    door: Door
+    folder: Path
+
+    def load(self, rate: float = 40) -> Load:
+        """Load on the front door, for a ``with`` statement."""
+        return Load(f"http://127.0.0.1:{PORT}", self.folder, rate=rate)
+
+
+@pytest.fixture(scope="session")
+def releases(factory: Stack) -> dict[str, dict[str, str]]:
+    """Images by runtime of releases BASE, FLOW (one flow changed), TEMPLATE (bumped) and RECIPE (node's changed)."""
+    workspace = factory.workspace
+    found = {BASE: factory.outputs()["images"]}
+    changes: dict[str, Callable[[], None]] = {
+        FLOW: lambda: edits.change_flow(workspace, "ledger"),
+        TEMPLATE: lambda: edits.bump_template(workspace),
+        RECIPE: lambda: edits.bump_recipe(workspace, "node"),
+    }
+    for version, edit in changes.items():
+        edit()
+        factory.up(version=version)
+        found[version] = factory.outputs()["images"]
+        workspace.reset()
+    return found
+
+
+@pytest.fixture(scope="session")
+def deployed(releases: dict[str, dict[str, str]], workspace: Workspace) -> Iterator[Product]:
+    """The sample product's whole environment."""
+    stack = workspace.environment("t-env", version=BASE, port=PORT)
+    stack.up()
+    with Swarm(stack.name) as swarm:
+        yield Product(stack, swarm, Door(f"http://127.0.0.1:{PORT}"), workspace.root)
+
+
+@pytest.fixture
+def product(deployed: Product) -> Product:
+    """The environment as every test may expect it: release BASE with the default settings, nothing pending."""
+    deployed.stack.workspace.reset()
+    before = deployed.stack.file.read_text()
+    deployed.stack.configure(version=BASE, port=PORT, window=None, sizing=None, runtimes=None, dns=None)
+    if deployed.stack.file.read_text() != before or deployed.stack.outputs()["version"] != BASE:
+        deployed.stack.up()
+    return deployed

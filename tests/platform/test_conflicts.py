@@ -1,0 +1,144 @@
+"""What somebody else holds is named in one line before anything is started, and never taken."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from .machine import Checkout, Machine, eventually
+
+LISTEN = """
+import socket, sys, time
+kind = socket.SOCK_STREAM if sys.argv[2] == "tcp" else socket.SOCK_DGRAM
+s = socket.socket(socket.AF_INET, kind)
+s.bind(("127.0.0.1", int(sys.argv[1])))
+if sys.argv[2] == "tcp": s.listen()
+print("listening", flush=True)
+time.sleep(3600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("port", "kind", "variable"),
+    [
+        (5001, "tcp", "STELE_REGISTRY_PORT"),
+        (2377, "tcp", "STELE_SWARM_PORT"),
+        (7946, "tcp", "STELE_SWARM_ADDRESS"),
+        (7946, "udp", "STELE_SWARM_ADDRESS"),
+        (4789, "udp", "STELE_DATA_PATH_PORT"),
+    ],
+)
+def test_port_in_use(checkout: Checkout, port: int, kind: str, variable: str) -> None:
+    holder = checkout.machine.start(sys.executable, "-c", LISTEN, str(port), kind)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "listening\n"
+    result = checkout.local("up")
+    assert result.returncode == 1
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, lines
+    for expected in (kind.upper(), str(port), f"pid {holder.pid}", "python", variable):
+        assert expected in lines[0]
+    assert checkout.processes() == []
+    assert holder.poll() is None
+    assert f"pid {holder.pid}" in checkout.local("doctor").stdout
+    holder.kill()
+    holder.communicate()
+
+
+@pytest.mark.engine
+def test_second_checkout_on_the_machine(shared: Checkout, tmp_path: Path) -> None:
+    before = shared.pids()
+    second = Checkout(shared.machine, tmp_path / "second")
+    result = second.local("up")
+    assert result.returncode == 1
+    assert f"of the checkout {shared.folder}" in result.stderr
+    for variable in ("STELE_REGISTRY_PORT", "STELE_SWARM_PORT", "DOCKER_HOST"):
+        assert variable in result.stderr
+    assert second.processes() == []
+    assert shared.pids() == before
+
+
+@pytest.mark.engine
+def test_chosen_ports_are_used_and_remembered(checkout: Checkout) -> None:
+    chosen = {"STELE_REGISTRY_PORT": "5077", "STELE_SWARM_PORT": "2399", "STELE_DATA_PATH_PORT": "4799"}
+    checkout.up(**chosen)
+    checkout.up()
+    assert checkout.env()["STELE_REGISTRY"] == "127.0.0.1:5077"
+    listening = checkout.machine.run("ss", "-Hlntu").stdout
+    for port in ("127.0.0.1:5077", "127.0.0.1:2399"):
+        assert port in listening
+    assert "127.0.0.1:5001" not in listening
+    checkout.local("stop")
+    moved = checkout.local("up", STELE_SWARM_PORT="2398")
+    assert moved.returncode == 1
+    assert "listens on 127.0.0.1:2399" in moved.stderr
+
+
+@pytest.fixture
+def broken_registry(tmp_path: Path) -> str:
+    """A PATH on which the registry is a program that ends at once."""
+    program = tmp_path / "broken" / "docker-registry"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'boom: no such storage driver' >&2\nexit 3\n")
+    program.chmod(0o755)
+    return f"{program.parent}:{os.environ['PATH']}"
+
+
+@pytest.mark.engine
+def test_crash_loop_is_reported_with_its_last_words(checkout: Checkout, broken_registry: str) -> None:
+    tools = ":".join(part for part in (broken_registry, str(Path(__file__).parents[2] / ".stele" / "bin")))
+    result = checkout.local("up", PATH=tools)
+    assert result.returncode == 1
+    assert "registry ends again and again" in result.stderr
+    assert "boom: no such storage driver" in result.stderr
+    eventually(lambda: "crash loop" in checkout.local("status", PATH=tools).stdout, "status reports the crash loop")
+    assert "boom" in checkout.local("doctor", PATH=tools).stdout
+    # The cause is gone: one command mends it.
+    checkout.up()
+
+
+def test_settings_are_checked(machine: Machine, tmp_path: Path) -> None:
+    checkout = Checkout(machine, tmp_path / "checkout")
+    for variable, value, allowed in (
+        ("STELE_REGISTRY_PORT", "80", "1024 to 65535"),
+        ("STELE_REGISTRY_PORT", "many", "1024 to 65535"),
+        ("STELE_SWARM_ADDRESS", "192.0.2.7", "loopback"),
+        ("STELE_DATA_PATH_PORT", "60000", "1024 to 49151"),
+    ):
+        result = checkout.local("up", **{variable: value})
+        assert result.returncode == 1
+        assert result.stderr.count("\n") == 1
+        assert f"{variable}={value}" in result.stderr
+        assert allowed in result.stderr
+
+
+def test_folder_that_cannot_be_made(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "checkout").mkdir()
+    (tmp_path / "checkout" / ".stele").symlink_to(tmp_path / "file")
+    result = Checkout(machine, tmp_path / "checkout").local("up")
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert f"cannot write {tmp_path}/checkout/.stele" in result.stderr
+
+
+def test_full_disk(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    machine.run("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(tmp_path / "small"))
+    result = Checkout(machine, tmp_path / "small").local("up")
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "MiB free on the disk" in result.stderr
+
+
+def test_listening_on_every_address_is_a_conflict_too(checkout: Checkout) -> None:
+    with socket.socket() as elsewhere:
+        # A listener in another network namespace is no conflict: the tests rely on it.
+        elsewhere.bind(("0.0.0.0", 0))
+        elsewhere.listen()
+        result = checkout.local("doctor", STELE_REGISTRY_PORT=str(elsewhere.getsockname()[1]))
+    assert "programs and ports: all there and free" in result.stdout
