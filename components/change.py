@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
 import pulumi
+
+_TRIES = 50  # a tenth of a second apart
 
 
 class Action(StrEnum):
@@ -42,5 +45,24 @@ def of_last_change(
 
 def actions(environment: str, services: Mapping[str, str], recipes: Mapping[str, str]) -> pulumi.Output[dict[str, str]]:
     """The actions of this plan, against the outputs that this very stack recorded when it was last deployed."""
-    own = pulumi.StackReference(f"{pulumi.get_organization()}/{pulumi.get_project()}/{environment}")
-    return own.outputs.apply(lambda before: of_last_change(before, services, recipes))
+    own = f"{pulumi.get_organization()}/{pulumi.get_project()}/{environment}"
+    before: pulumi.Output[dict[str, Any]] = pulumi.Output.from_input(_recorded(own))
+    return before.apply(lambda recorded: of_last_change(recorded, services, recipes))
+
+
+async def _recorded(stack: str) -> dict[str, Any]:
+    """The outputs of a stack, by the call behind StackReference: that one cannot be asked again.
+
+    The running update writes the stack's state while this reads it, and the file backend writes a state's attributes
+    in place: who comes between gets an end of file. A moment later they are whole.
+    """
+    for _ in range(_TRIES):
+        try:
+            answer = await pulumi.runtime.invoke_async("pulumi:pulumi:readStackOutputs", {"name": stack})
+        except Exception as error:  # the SDK raises nothing more precise
+            if "EOF" not in str(error):
+                raise
+            await asyncio.sleep(0.1)
+        else:
+            return dict(answer["outputs"])
+    raise RuntimeError(f"the state of {stack} cannot be read: look at it with `pulumi stack export`")

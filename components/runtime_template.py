@@ -86,10 +86,8 @@ class RuntimeTemplate(pulumi.ComponentResource):
             push=False,
             exports=[EXPORT],
             tags=[f"{repository}:{family.tag}", f"{repository}:template-{args.template.version}"],
-            context=build.BuildContextArgs(
-                location=str(family.folder),
-                named={"blessed": build.ContextArgs(location=str(RUNTIMES / "blessed"))},
-            ),
+            # The Dockerfile's own .dockerignore lets in only the family's folder and `blessed`.
+            context=build.BuildContextArgs(location=str(RUNTIMES)),
             dockerfile=build.DockerfileArgs(location=str(family.folder / "blessed.Dockerfile")),
             build_args={
                 "BASE": self.base,

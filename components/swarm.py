@@ -90,12 +90,13 @@ def container(
 
 
 def _duration(seconds: int) -> str:
-    """Seconds as Go prints a duration, because that is what a refresh reads back: 90 is ``1m30s``."""
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h{minutes}m{rest}s"
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+    """Seconds as the provider reads them back, or every plan shows a change: 90 is ``1m30s``, 120 is ``2m``."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, rest = divmod(rest, 60)
+    text = f"{hours}h" if hours else ""
+    if minutes or (hours and rest):
+        text += f"{minutes}m"
+    return text + f"{rest}s" if rest or not text else text
 
 
 def _config(path: str, config: docker.ServiceConfig) -> docker.ServiceTaskSpecContainerSpecConfigArgs:

@@ -1,12 +1,20 @@
-# Layers 3 (flows) and 4 (configuration) of a runtime of the haproxy family.
+# Layers 3 (flows) and 4 (configuration) of a haproxy runtime. Context: the runtime's folder.
 ARG BLESSED=scratch
-FROM ${BLESSED}
+# Asked for by the build contract; nothing is compiled here.
+ARG BUILDER=scratch
+
+FROM ${BLESSED} AS blessed
+
+FROM blessed AS layer
+ARG SOURCE_DATE_EPOCH
+USER 0:0
+COPY flows/ /flows/opt/stele/flows/
+COPY config/ /config/opt/stele/config/
+RUN chmod -R u=rwX,go=rX /flows /config && \
+    find /flows /config -exec touch --no-dereference --date "@${SOURCE_DATE_EPOCH}" {} +
+
+FROM blessed
 ARG RUNTIME
-COPY flows/ /opt/stele/flows/
-COPY config/ /opt/stele/config/
 LABEL org.opencontainers.image.title="${RUNTIME}" stele.runtime="${RUNTIME}" stele.family="haproxy"
-USER 10001:10001
-STOPSIGNAL SIGUSR1
-EXPOSE 8080 9000
-HEALTHCHECK --interval=2s --timeout=5s --start-period=60s CMD ["/opt/stele/health", "ready"]
-ENTRYPOINT ["/opt/stele/run"]
+COPY --from=layer /flows/ /
+COPY --from=layer /config/ /

@@ -1,11 +1,24 @@
-# Layer 2 of the haproxy family: one layer on top of the base image.
+# Layer 2 of the haproxy family. Context: runtimes/. HAProxy itself is in the base; here come user, hooks, entry and gate.
 ARG BASE=scratch
+# Asked for by the build contract; nothing is compiled here.
 ARG BUILDER=scratch
-FROM ${BUILDER} AS layer
-ARG TEMPLATE_VERSION
-COPY --from=blessed / /blessed/
-COPY layer/ /layer/
-RUN mkdir -p /layer/etc/stele && echo "${TEMPLATE_VERSION}" > /layer/etc/stele/template
 
-FROM ${BASE}
+FROM ${BASE} AS base
+
+FROM base AS layer
+ARG TEMPLATE_VERSION
+ARG SOURCE_DATE_EPOCH
+COPY blessed/ /source/blessed/
+COPY haproxy/ /source/haproxy/
+RUN /source/blessed/bless haproxy "${TEMPLATE_VERSION}" && \
+    cp /source/haproxy/gate /layer/opt/stele/gate && \
+    /source/blessed/bless seal
+
+FROM base
+ARG TEMPLATE_VERSION
 COPY --from=layer /layer/ /
+LABEL stele.template="${TEMPLATE_VERSION}" stele.family="haproxy"
+USER stele
+EXPOSE 8080 9000
+STOPSIGNAL SIGUSR1
+ENTRYPOINT ["/opt/stele/run"]

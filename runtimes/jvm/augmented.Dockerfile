@@ -1,6 +1,6 @@
 # Layers 3 (flows) and 4 (configuration) of a jvm runtime. Context: the runtime's folder.
-ARG BLESSED
-ARG BUILDER
+ARG BLESSED=scratch
+ARG BUILDER=scratch
 
 FROM ${BLESSED} AS blessed
 

@@ -1,7 +1,7 @@
 # Layers 3 (flows) and 4 (configuration) of a node runtime. Context: the runtime's folder.
-ARG BLESSED
+ARG BLESSED=scratch
 # Asked for by the build contract; nothing is compiled here.
-ARG BUILDER
+ARG BUILDER=scratch
 
 FROM ${BLESSED} AS blessed
 

@@ -1,6 +1,6 @@
 # Layer 2 of the node family. Context: runtimes/. One layer on top of the base: everything is assembled in /layer first.
-ARG BASE
-ARG BUILDER
+ARG BASE=scratch
+ARG BUILDER=scratch
 
 FROM ${BUILDER} AS libraries
 WORKDIR /source

@@ -1,7 +1,7 @@
 # Layer 2 of the postgres family. Context: runtimes/. PostgreSQL itself is in the base; here come user, hooks and entry.
-ARG BASE
+ARG BASE=scratch
 # Asked for by the build contract; nothing is compiled here.
-ARG BUILDER
+ARG BUILDER=scratch
 
 FROM ${BASE} AS base
 

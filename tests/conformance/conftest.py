@@ -104,8 +104,10 @@ def prefix(engine: str) -> Iterator[str]:
     name = f"conf-{uuid.uuid4().hex[:8]}"
     yield name
     for kind in ("service", "config", "secret", "network", "volume"):
-        for item in docker(engine, kind, "ls", "--filter", f"name={name}", "--format", "{{.Name}}").split():
-            _remove(engine, kind, item)
+        # Not `--filter name=`: engine 20.10 compares the names of Swarm networks as a whole.
+        for item in docker(engine, kind, "ls", "--format", "{{.Name}}").split():
+            if item.startswith(name):
+                _remove(engine, kind, item)
 
 
 def _remove(host: str, kind: str, item: str) -> None:

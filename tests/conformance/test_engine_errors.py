@@ -89,7 +89,7 @@ def test_a_network_in_use_is_deleted_once_it_is_free(plugin: Plugin, prefix: str
             ending.result(timeout=1.0)
         docker(engine, "kill", container)
         assert ending.result(timeout=30) == {}
-    assert docker(engine, "network", "ls", "-q", "--filter", f"name={name}") == ""
+    assert name not in docker(engine, "network", "ls", "--format", "{{.Name}}").split()
 
 
 @pytest.mark.parametrize(

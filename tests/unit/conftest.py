@@ -19,11 +19,11 @@ class Recorder(mocks.Mocks):
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.resources.append(args)
-        if args.typ == "pulumi:pulumi:StackReference":
-            return args.name, {"name": args.name, "outputs": self.previous, "secretOutputNames": []}
         return f"{args.name}-id", {"digest": f"sha256:{args.name}", "stdout": f"sha256:{args.name}"} | dict(args.inputs)
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+        if args.token == "pulumi:pulumi:readStackOutputs":
+            return {"name": args.args["name"], "outputs": self.previous, "secretOutputNames": []}
         return {"id": "host-network-id", "name": args.args.get("name")}, []
 
     def of_type(self, token: str) -> dict[str, dict[str, Any]]:

@@ -41,7 +41,7 @@ class Convergence:
     def updated(self, clock: Clock, seconds: float, before: Attributes) -> str:
         """Wait for an update. Raises WaitTimeoutError, or EngineError when the engine pauses it or rolls it back.
 
-        That all tasks run says nothing while the engine is updating: between a task that failed and the rollback, all do.
+        That all tasks run says nothing while the engine is updating: between a failed task and the rollback, all do.
         """
         started = time.monotonic()
         untouched = not _touches_tasks(before["Spec"], self._inspect()["Spec"])

@@ -31,8 +31,9 @@ async function answer(request, response) {
 }
 
 function reply(response, status, reason) {
-  response.writeHead(status, { 'Content-Type': 'application/json' });
-  response.end(JSON.stringify({ reason }) + '\n');
+  const body = JSON.stringify({ reason }) + '\n';
+  response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) });
+  response.end(body);
 }
 
 /** Opens the port; rejects when it is taken. */

@@ -6,8 +6,6 @@ import jakarta.jms.JMSContext;
 import jakarta.jms.JMSException;
 import java.io.IOException;
 import java.net.UnknownHostException;
-import java.util.Map;
-import java.util.concurrent.ConcurrentHashMap;
 import org.apache.activemq.artemis.jms.client.ActiveMQConnectionFactory;
 
 /**
@@ -16,14 +14,13 @@ import org.apache.activemq.artemis.jms.client.ActiveMQConnectionFactory;
  */
 final class BrokerConnections implements ConnectionFactory {
     /** Fails within 10 s of a silent death of the broker's machine; a clean stop is noticed at once. */
-    private static final String OPTIONS = "?reconnectAttempts=0&initialConnectAttempts=1&connectTimeoutMillis=1000"
+    private static final String OPTIONS = "?reconnectAttempts=0&initialConnectAttempts=1&connect-timeout-millis=1000&handshake-timeout=3"
             + "&callTimeout=10000&clientFailureCheckPeriod=5000&connectionTTL=10000&useEpoll=false&blockOnDurableSend=true";
 
     private final String host;
     private final int port;
     private final String user;
     private final String password;
-    private final Map<String, ActiveMQConnectionFactory> factories = new ConcurrentHashMap<>();
 
     BrokerConnections(Settings settings) throws IOException {
         host = settings.get("BROKER_HOST", "broker");
@@ -37,14 +34,13 @@ final class BrokerConnections implements ConnectionFactory {
         JMSException last = new JMSException("no address of broker '" + host + "' answers");
         try {
             for (String address : Addresses.of(host)) {
+                // A factory for each connection: closing a shared one would close, and wait for, everybody's connections.
+                ActiveMQConnectionFactory factory = factory(address);
                 try {
-                    return factories.computeIfAbsent(address, this::factory).createConnection(user, password);
+                    return factory.createConnection(user, password);
                 } catch (JMSException refused) {
                     last = refused;
-                    ActiveMQConnectionFactory gone = factories.remove(address);
-                    if (gone != null) {
-                        gone.close();
-                    }
+                    factory.close();
                 }
             }
         } catch (UnknownHostException unknown) {

@@ -11,12 +11,15 @@ import org.apache.camel.builder.RouteBuilder;
 import org.apache.camel.model.ProcessorDefinition;
 import org.springframework.dao.DataAccessException;
 import org.springframework.dao.DataIntegrityViolationException;
-import org.springframework.jdbc.BadSqlGrammarException;
+import org.springframework.jms.JmsException;
 
 /** A Camel route with the template's conventions: what to do while a dependency hands over, and how refusals are answered. */
 public abstract class Flow extends RouteBuilder {
     /** How long a caller is held while the broker or the database hands over. Below usual client time-outs of 30 s. */
     protected static final Duration PATIENCE = Duration.ofSeconds(25);
+
+    /** A hand-over is over by then; what still fails is worth a line in the log. */
+    private static final int QUIET_ATTEMPTS = 40;
 
     /**
      * For routes with a caller: {@link Refused} becomes 400 with its reason; a broker or database that cannot be reached is
@@ -24,10 +27,12 @@ public abstract class Flow extends RouteBuilder {
      */
     protected void answerCaller() {
         onException(Refused.class).handled(true).process(exchange -> answer(exchange, 400, "error", reason(exchange)));
-        onException(JMSException.class, SQLException.class, DataAccessException.class)
+        onException(JMSException.class, JmsException.class, SQLException.class, DataAccessException.class)
                 .retryWhile(exchange -> exchange.getClock().elapsed() < PATIENCE.toMillis())
                 .redeliveryDelay(100)
-                .retryAttemptedLogLevel(LoggingLevel.DEBUG)
+                .retryAttemptedLogLevel(LoggingLevel.WARN)
+                .retryAttemptedLogInterval(QUIET_ATTEMPTS)
+                .logRetryStackTrace(false)
                 .logExhaustedMessageHistory(false)
                 .logStackTrace(false)
                 .handled(true)
@@ -43,31 +48,34 @@ public abstract class Flow extends RouteBuilder {
                 .handled(true)
                 .process(exchange -> exchange.getMessage().setHeader("reason", reason(exchange)))
                 .log(LoggingLevel.WARN, "a message of '" + queue + "' went to '" + queue + ".dead': ${exception.message}")
-                .to(ExchangePattern.InOnly, "sjms:queue:" + queue + ".dead");
-        onException(JMSException.class, SQLException.class, DataAccessException.class, BadSqlGrammarException.class)
+                .to(ExchangePattern.InOnly, "jms:queue:" + queue + ".dead");
+        onException(JMSException.class, JmsException.class, SQLException.class, DataAccessException.class)
                 .retryWhile(exchange -> true)
                 .redeliveryDelay(100)
                 .maximumRedeliveryDelay(1000)
                 .backOffMultiplier(1.5)
                 .useExponentialBackOff()
-                .retryAttemptedLogLevel(LoggingLevel.DEBUG)
+                .retryAttemptedLogLevel(LoggingLevel.WARN)
+                .retryAttemptedLogInterval(QUIET_ATTEMPTS)
+                .logRetryStackTrace(false)
                 .logExhausted(false);
     }
 
     /** Consumes a queue with {@code consumers} threads; a message is acknowledged when its route has ended. */
     protected ProcessorDefinition<?> fromQueue(String queue, int consumers) {
-        return from("sjms:queue:" + queue + "?connectionFactory=#broker&transacted=true&recoveryInterval=100&concurrentConsumers="
-                + consumers);
+        return from("jms:queue:" + queue + "?connectionFactory=#broker&cacheLevelName=CACHE_CONSUMER&transacted=true"
+                + "&lazyCreateTransactionManager=false&recoveryInterval=100&receiveTimeout=1000&acceptMessagesWhileStopping=false"
+                + "&concurrentConsumers=" + consumers);
     }
 
     /** Where to send what one consumer gets; returns once the broker has stored it durably. */
     protected static String queue(String name) {
-        return "sjms:queue:" + name;
+        return "jms:queue:" + name;
     }
 
     /** Where to publish what every subscriber gets; returns once the broker has stored it durably. */
     protected static String topic(String name) {
-        return "sjms:topic:" + name;
+        return "jms:topic:" + name;
     }
 
     /** Sets the HTTP answer: a status and a JSON object with one field. */
@@ -84,6 +92,9 @@ public abstract class Flow extends RouteBuilder {
 
     private static String reason(Exchange exchange) {
         Throwable cause = exchange.getProperty(Exchange.EXCEPTION_CAUGHT, Throwable.class);
+        while (cause.getCause() != null) {
+            cause = cause.getCause();
+        }
         String message = cause.getMessage() == null ? cause.getClass().getSimpleName() : cause.getMessage();
         return message.lines().findFirst().orElse("");
     }

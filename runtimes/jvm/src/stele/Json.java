@@ -33,7 +33,7 @@ public final class Json {
             }
             return fields;
         } catch (JsonProcessingException wrong) {
-            throw new Refused("invalid JSON: " + wrong.getOriginalMessage().lines().findFirst().orElse(""));
+            throw new Refused("invalid JSON: " + wrong.getOriginalMessage().replaceFirst("(?s)[\\n(:].*", "").strip());
         } catch (IOException impossible) {
             throw new Refused("invalid JSON: " + impossible.getMessage());
         }

@@ -17,9 +17,19 @@ final class LineFormatter extends Formatter {
     private static final Logger ROOT = Logger.getLogger("");
 
     /** They report each connection, or repeat the configuration line by line. */
-    private static final List<Logger> QUIET = Stream.of("org.apache.activemq.audit", "org.apache.activemq.artemis.core.server")
-            .map(Logger::getLogger)
-            .toList();
+    private static final List<Logger> QUIET =
+            loggers("org.apache.activemq.audit", "org.apache.activemq.artemis.core.server");
+
+    /** They report each session and message that a hand-over interrupts. The flows try again, and say so when it lasts. */
+    private static final List<Logger> SILENT = loggers(
+            "org.messaginghub.pooled.jms",
+            "com.zaxxer.hikari.pool",
+            "org.apache.camel.component.jms.EndpointMessageListener",
+            "org.apache.camel.component.jms.DefaultJmsMessageListenerContainer");
+
+    private static List<Logger> loggers(String... names) {
+        return Stream.of(names).map(Logger::getLogger).toList();
+    }
 
     /** Sends everything of level INFO and above to stdout, in this format. */
     static void install() {
@@ -34,6 +44,7 @@ final class LineFormatter extends Formatter {
         ROOT.addHandler(handler);
         ROOT.setLevel(Level.INFO);
         QUIET.forEach(logger -> logger.setLevel(Level.WARNING));
+        SILENT.forEach(logger -> logger.setLevel(Level.OFF));
     }
 
     @Override

@@ -8,9 +8,9 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
 import org.apache.camel.CamelContext;
 import org.apache.camel.builder.RouteBuilder;
+import org.apache.camel.component.jms.JmsComponent;
 import org.apache.camel.component.micrometer.routepolicy.MicrometerRoutePolicyFactory;
 import org.apache.camel.component.platform.http.PlatformHttpComponent;
-import org.apache.camel.component.sjms.SjmsComponent;
 import org.apache.camel.impl.DefaultCamelContext;
 import org.apache.camel.impl.engine.ExplicitCamelContextNameStrategy;
 import org.messaginghub.pooled.jms.JmsPoolConnectionFactory;
@@ -72,9 +72,9 @@ final class Routes {
         brokerPool.setMaxConnections(settings.number("BROKER_CONNECTIONS", 2));
         brokerPool.setConnectionIdleTimeout(0);
         camel.getRegistry().bind("broker", ConnectionFactory.class, broker);
-        SjmsComponent component = new SjmsComponent();
+        JmsComponent component = new JmsComponent();
         component.setConnectionFactory(brokerPool);
-        camel.addComponent("sjms", component);
+        camel.addComponent("jms", component);
         await("broker", brokerPool::createConnection);
     }
 

@@ -2,6 +2,8 @@ import io.micrometer.core.instrument.MeterRegistry;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import java.util.logging.Level;
 import org.apache.activemq.artemis.api.core.SimpleString;
 import org.apache.activemq.artemis.core.config.Configuration;
 import org.apache.activemq.artemis.core.config.FileDeploymentManager;
@@ -53,7 +55,7 @@ public class Broker implements Service {
         rehearsal.start();
         try {
             ActiveMQServer server = rehearsal.getActiveMQServer();
-            if (!server.waitForActivation(20, java.util.concurrent.TimeUnit.SECONDS)) {
+            if (!server.waitForActivation(20, TimeUnit.SECONDS)) {
                 throw new IllegalStateException("the rehearsal did not become active within 20 s");
             }
             for (var address : configuration.getAddressConfigurations()) {
@@ -84,6 +86,8 @@ public class Broker implements Service {
     public synchronized void stop() throws Exception {
         stopped = true;
         if (broker != null) {
+            // It complains of every message that was under way, although each stays in its queue: hundreds of lines.
+            java.util.logging.Logger.getLogger("org.apache.activemq.artemis.core.server").setLevel(Level.OFF);
             broker.stop();
         }
     }
