@@ -55,7 +55,7 @@ MODULES: dict[str, tuple[GoTool, ...]] = {
         GoTool(
             f"{_DOCKER_BUILD}/provider/cmd/pulumi-resource-docker-build",
             _DOCKER_BUILD,
-            f"{_DOCKER_BUILD}/provider/internal/version.Version",
+            f"{_DOCKER_BUILD}/provider.Version",
             prefix="",
         ),
         GoTool(

@@ -7,7 +7,9 @@ import java.util.Map;
 import org.apache.camel.Exchange;
 import org.apache.camel.ExchangePattern;
 import org.apache.camel.LoggingLevel;
+import org.apache.camel.Predicate;
 import org.apache.camel.builder.RouteBuilder;
+import org.apache.camel.model.OnExceptionDefinition;
 import org.apache.camel.model.ProcessorDefinition;
 import org.springframework.dao.DataAccessException;
 import org.springframework.dao.DataIntegrityViolationException;
@@ -18,21 +20,14 @@ public abstract class Flow extends RouteBuilder {
     /** How long a caller is held while the broker or the database hands over. Below usual client time-outs of 30 s. */
     protected static final Duration PATIENCE = Duration.ofSeconds(25);
 
-    /** A hand-over is over by then; what still fails is worth a line in the log. */
-    private static final int QUIET_ATTEMPTS = 40;
-
     /**
      * For routes with a caller: {@link Refused} becomes 400 with its reason; a broker or database that cannot be reached is
      * tried again for {@link #PATIENCE}, then becomes 503 with a reason.
      */
     protected void answerCaller() {
         onException(Refused.class).handled(true).process(exchange -> answer(exchange, 400, "error", reason(exchange)));
-        onException(JMSException.class, JmsException.class, SQLException.class, DataAccessException.class)
-                .retryWhile(exchange -> exchange.getClock().elapsed() < PATIENCE.toMillis())
+        retrying(exchange -> exchange.getClock().elapsed() < PATIENCE.toMillis())
                 .redeliveryDelay(100)
-                .retryAttemptedLogLevel(LoggingLevel.WARN)
-                .retryAttemptedLogInterval(QUIET_ATTEMPTS)
-                .logRetryStackTrace(false)
                 .logExhaustedMessageHistory(false)
                 .logStackTrace(false)
                 .handled(true)
@@ -49,16 +44,23 @@ public abstract class Flow extends RouteBuilder {
                 .process(exchange -> exchange.getMessage().setHeader("reason", reason(exchange)))
                 .log(LoggingLevel.WARN, "a message of '" + queue + "' went to '" + queue + ".dead': ${exception.message}")
                 .to(ExchangePattern.InOnly, "jms:queue:" + queue + ".dead");
-        onException(JMSException.class, JmsException.class, SQLException.class, DataAccessException.class)
-                .retryWhile(exchange -> true)
+        retrying(exchange -> true)
                 .redeliveryDelay(100)
                 .maximumRedeliveryDelay(1000)
                 .backOffMultiplier(1.5)
                 .useExponentialBackOff()
-                .retryAttemptedLogLevel(LoggingLevel.WARN)
-                .retryAttemptedLogInterval(QUIET_ATTEMPTS)
-                .logRetryStackTrace(false)
                 .logExhausted(false);
+    }
+
+    /** Trying again is normal for a second or two; what lasts longer is worth a line in the log now and then. */
+    private OnExceptionDefinition retrying(Predicate condition) {
+        OnExceptionDefinition retry =
+                onException(JMSException.class, JmsException.class, SQLException.class, DataAccessException.class)
+                        .retryWhile(condition)
+                        .retryAttemptedLogLevel(LoggingLevel.WARN)
+                        .logRetryStackTrace(false);
+        retry.getRedeliveryPolicyType().retryAttemptedLogInterval("40");
+        return retry;
     }
 
     /** Consumes a queue with {@code consumers} threads; a message is acknowledged when its route has ended. */
