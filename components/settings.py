@@ -125,24 +125,18 @@ def _json(key: str, value: str, allowed: str) -> Any:
         raise SettingsError(key, value, allowed) from None
 
 
-def _names(key: str, value: str) -> tuple[str, ...]:
-    allowed = "a list of runtime names, each once, e.g. [intake, ledger]"
-    names = _json(key, value, allowed)
-    if not isinstance(names, list) or not names or not all(isinstance(n, str) and NAME.fullmatch(n) for n in names):
-        raise SettingsError(key, names, allowed)
-    if len(set(names)) != len(names):
-        raise SettingsError(key, names, allowed)
-    return tuple(names)
+def _list_of(pattern: re.Pattern[str], allowed: str) -> Callable[[str, str], tuple[str, ...]]:
+    def parse(key: str, value: str) -> tuple[str, ...]:
+        items = _json(key, value, allowed)
+        if not isinstance(items, list) or not items:
+            raise SettingsError(key, items, allowed)
+        if not all(isinstance(item, str) and pattern.fullmatch(item) for item in items) or len(set(items)) != len(
+            items
+        ):
+            raise SettingsError(key, items, allowed)
+        return tuple(items)
 
-
-def _dns(key: str, value: str) -> tuple[str, ...]:
-    allowed = "a list of DNS names in lower case, each once, e.g. [orders.example.com]"
-    names = _json(key, value, allowed)
-    if not isinstance(names, list) or not names or not all(isinstance(n, str) and DNS_NAME.fullmatch(n) for n in names):
-        raise SettingsError(key, names, allowed)
-    if len(set(names)) != len(names):
-        raise SettingsError(key, names, allowed)
-    return tuple(names)
+    return parse
 
 
 def _sizing(key: str, value: str) -> dict[str, Size]:
@@ -155,6 +149,8 @@ def _sizing(key: str, value: str) -> dict[str, Size]:
     return {"default": Size.S} | {name: Size(size) for name, size in sizes.items()}
 
 
+_names = _list_of(NAME, "a list of runtime names, each once, e.g. [intake, ledger]")
+_dns = _list_of(DNS_NAME, "a list of DNS names in lower case, each once, e.g. [orders.example.com]")
 _version = _match(VERSION, "MAJOR.MINOR.PATCH, e.g. 1.0.0")
 _name = _match(NAME, "lower-case letters, digits and hyphens, starting with a letter, at most 39")
 _registry = _match(REGISTRY, "HOST[:PORT][/PATH] of a container registry")
