@@ -1,9 +1,13 @@
 """Stele's Pulumi program: settings in, one release or one environment out."""
 
-import pulumi
+from components import startup
 
-from components.boundary import read_settings
-from components.settings import ReleaseSettings
+startup.begin()
+
+import pulumi  # noqa: E402
+
+from components.boundary import read_settings  # noqa: E402
+from components.settings import ReleaseSettings  # noqa: E402
 
 settings = read_settings()
 
@@ -13,6 +17,7 @@ if isinstance(settings, ReleaseSettings):
 
     outputs = Factory(settings.product, settings).outputs
 else:
+    startup.wake_docker_plugin()
     from components.environment import Environment
 
     outputs = Environment(pulumi.get_stack(), settings).outputs

@@ -18,13 +18,14 @@ from components.immutable_service import ImmutableService, ImmutableServiceArgs,
 from components.manifest import Manifest, RuntimeRelease
 from components.release_store import FolderReleaseStore, ReleaseError
 from components.settings import EnvironmentSettings, SettingsError
+from components.witness import Witness
 
 ENVIRONMENT_FILE = "/etc/stele/environment.properties"
 
 
 def secret_fingerprint(environment: str, name: str, value: str) -> str:
     """A name for a secret's content that does not help to guess it: scrypt (RFC 7914), 40 bits kept."""
-    return hashlib.scrypt(value.encode(), salt=f"{environment}/{name}".encode(), n=2**13, r=8, p=1, dklen=5).hex()
+    return hashlib.scrypt(value.encode(), salt=f"{environment}/{name}".encode(), n=2**11, r=8, p=1, dklen=5).hex()
 
 
 def resolve(settings: EnvironmentSettings) -> tuple[Manifest, dict[str, RuntimeRelease]]:
@@ -65,6 +66,7 @@ class Environment(pulumi.ComponentResource):
         super().__init__("stele:environment:Environment", name, None, opts)
         self._name, self._settings, self._manifest = name, settings, manifest
         self._child = pulumi.ResourceOptions(parent=self)
+        self._witness = Witness()
         network = docker.Network(
             f"{name}-network",
             name=name,
@@ -128,6 +130,7 @@ class Environment(pulumi.ComponentResource):
             secrets=tuple(secrets[key] for key in runtime.recipe.secrets),
             volume=self._volume(runtime),
             window=self._settings.window,
+            witness=self._witness,
         )
 
     def _edge(self, key: str, generation: ImmutableServiceArgs, active: Mapping[str, RuntimeRelease]) -> Edge:
@@ -142,7 +145,7 @@ class Environment(pulumi.ComponentResource):
             port=self._settings.port,
             exposure=self._settings.exposure,
             dns=self._settings.dns,
-            host_network=docker.get_network(name="host").id,
+            host_network=docker.get_network_output(name="host").id,
             version=version,
         )
         return Edge(key, args, self._child)

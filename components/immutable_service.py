@@ -18,7 +18,7 @@ import pulumi_docker as docker
 from components import swarm
 from components.manifest import digest_of, fingerprint
 from components.recipe import Recipe, Sizing
-from components.witness import witness
+from components.witness import Witness
 
 _GENERATION_PORTS = range(20000, 30000)  # below Linux's ephemeral ports, so nothing is there by accident
 FRONT_PORT = 8080  # where the front door listens inside its container
@@ -47,7 +47,7 @@ class ImmutableServiceArgs:
     host's packet filter. ``window`` (seconds) replaces the recipe's. ``command`` and ``health`` replace the image's
     entry point and the health hook. ``publish`` puts the front door's port on a host port of this generation's own.
     ``after``: services that are healthy before this one is created, and deleted only when it is gone (`depends_on` of a
-    component does not reach its children).
+    component does not reach its children). ``witness`` tells why a creation failed.
     """
 
     environment: str
@@ -64,6 +64,7 @@ class ImmutableServiceArgs:
     publish: bool = False
     on_host: bool = False
     after: Sequence[ImmutableService] = ()
+    witness: Witness | None = None
 
     def specification(self) -> dict[str, object]:
         """Everything that makes this generation what it is, in plain form; secrets only by fingerprint."""
@@ -131,7 +132,7 @@ class ImmutableService(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[each.resource for each in args.after],
-                hooks=witness(service_name, name, window),
+                hooks=args.witness.hooks if args.witness else None,
             ),
         )
         self.resource = service

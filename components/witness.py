@@ -18,10 +18,11 @@ _POLL = 0.5  # seconds
 class _Watch(threading.Thread):
     """Remembers the last state of a service's tasks and the last lines of their logs."""
 
-    def __init__(self, service: str, limit: float) -> None:
+    def __init__(self, service: str, window: int) -> None:
         super().__init__(daemon=True, name=f"witness-{service}")
         self._service = service
-        self._rounds = int(limit / _POLL)
+        self._rounds = int((window + 30) / _POLL)
+        self.window = window
         self.done = threading.Event()
         self.states: list[str] = []
         self.log: list[str] = []
@@ -65,36 +66,40 @@ def _state(client: Any, task: dict[str, Any]) -> str:
     return told
 
 
-def witness(service: str, runtime: str, window: int) -> pulumi.ResourceHookBinding:
-    """Hooks for one service: watch its creation for at most ``window`` seconds and a little, tell when it fails."""
-    watches: list[_Watch] = []
+class Witness:
+    """Hooks for every service of one program: watch each creation, tell what was seen when it fails.
 
-    def begin(_: pulumi.ResourceHookArgs) -> None:
-        watch = _Watch(service, window + 30)
-        watches.append(watch)
+    Bind them with ``ResourceOptions(hooks=witness.hooks)``.
+    """
+
+    def __init__(self) -> None:
+        self._watches: dict[str, _Watch] = {}
+        self.hooks = pulumi.ResourceHookBinding(
+            before_create=[pulumi.ResourceHook("witness-watch", self._begin)],
+            after_create=[pulumi.ResourceHook("witness-healthy", self._end)],
+            on_error=[pulumi.ErrorHook("witness-tell", self._tell)],
+        )
+
+    def _begin(self, args: pulumi.ResourceHookArgs) -> None:
+        inputs = args.new_inputs or {}
+        watch = _Watch(inputs["name"], int(inputs["convergeConfig"]["timeout"].removesuffix("s")))
+        self._watches[args.urn] = watch
         watch.start()
 
-    def end(_: pulumi.ResourceHookArgs) -> None:
-        for watch in watches:
-            watch.done.set()
+    def _end(self, args: pulumi.ResourceHookArgs) -> None:
+        self._watches[args.urn].done.set()
 
-    def tell(_: pulumi.ErrorHookArgs) -> bool:
-        for watch in watches:
+    def _tell(self, args: pulumi.ErrorHookArgs) -> bool:
+        if watch := self._watches.get(args.urn):  # a failed deletion was never watched
             watch.done.set()
-            pulumi.log.error(_report(runtime, window, watch))
+            pulumi.log.error(_report(args.name.rpartition("-")[0], watch))
         return False  # do not try again: the next `pulumi up` does
 
-    return pulumi.ResourceHookBinding(
-        before_create=[pulumi.ResourceHook(f"{service}-watch", begin)],
-        after_create=[pulumi.ResourceHook(f"{service}-healthy", end)],
-        on_error=[pulumi.ErrorHook(f"{service}-tell", tell)],
-    )
 
-
-def _report(runtime: str, window: int, watch: _Watch) -> str:
+def _report(runtime: str, watch: _Watch) -> str:
     states = "; ".join(watch.states) or "no task was ever started"
     log = "\n".join(f"  {runtime} | {line}" for line in watch.log) or "  (the log is empty)"
     return (
-        f"{runtime}: the new generation did not become healthy within {window} s; the previous one still serves. "
+        f"{runtime}: the new generation did not become healthy within {watch.window} s; what served before still does. "
         f"{states}. Last lines of its log:\n{log}"
     )

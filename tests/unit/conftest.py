@@ -38,7 +38,7 @@ Declare = Callable[..., tuple[Recorder, Any]]
 def declare(monkeypatch: pytest.MonkeyPatch) -> Declare:
     """Declare a component under fresh mocks and wait for all of it: ``declare(build, previous={})``."""
     # Mocks have no callback server, which hooks need; the witness is proven on the real engine.
-    monkeypatch.setattr("components.immutable_service.witness", lambda *_: None)
+    monkeypatch.setattr("components.environment.Witness", lambda: None)
 
     def run(build: Callable[[], Any], previous: dict[str, Any] | None = None) -> tuple[Recorder, Any]:
         recorder = Recorder(previous or {})
