@@ -25,7 +25,8 @@ def begin() -> None:
 
 
 def _keep_debug_messages_local() -> None:
-    """The SDK sends every debug message by a blocking call, five for each resource, also when nobody will see them.
+    """The SDK sends every debug message by a blocking call, five for each resource, also when nobody will see them
+    (https://github.com/pulumi/pulumi/issues/7292).
 
     ``PULUMI_DEBUG_PROMISE_LEAKS`` or ``STELE_DEBUG`` in the environment brings them back.
     """
