@@ -135,6 +135,7 @@ class Stack:
     settings: dict[str, Any]
     secrets: Mapping[str, str]
     counter: int = field(default=0, init=False)
+    applied: str | None = field(default=None, init=False)  # the settings of the last `up` that succeeded
 
     def __post_init__(self) -> None:
         self.workspace.stacks.append(self)
@@ -165,11 +166,16 @@ class Stack:
         """`pulumi up` with changed settings, if any."""
         if settings:
             self.configure(**settings)
-        return self.workspace.pulumi("up", "--yes", "--skip-preview", "-s", self.name, *more, check=check)
+        wanted, self.applied = self.file.read_text(), None
+        done = self.workspace.pulumi("up", "--yes", "--skip-preview", "-s", self.name, *more, check=check)
+        if done.returncode == 0:
+            self.applied = wanted
+        return done
 
     def begin_up(self, *more: str) -> Up:
         """`pulumi up` in the background, in a process group of its own."""
         self.counter += 1
+        self.applied = None
         log, events = (self.workspace.root / f"{self.name}-{self.counter}.{kind}" for kind in ("log", "events"))
         command = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--color", "never", "-s", self.name]
         env = self.workspace.env | {"PULUMI_DEBUG_COMMANDS": "true"}  # it unlocks --event-log

@@ -1,6 +1,7 @@
 """What the machine's own Debian mirror serves: which packages, in which versions, with which checksums.
 
-Works without root: apt runs with a state folder of its own, and the machine's lists are only asked for the mirror's address.
+Works without root: apt runs with a state folder of its own, and the machine's lists are only asked for the mirror's
+address.
 """
 
 from __future__ import annotations
@@ -68,12 +69,21 @@ def _one_line_format(text: str) -> Iterator[str]:
 def _stanza_format(text: str) -> Iterator[str]:
     uncommented = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     for stanza in re.split(r"\n\s*\n", uncommented):
-        fields = {key.lower(): value.split() for key, value in re.findall(r"^([\w-]+):(.*(?:\n[ \t].*)*)", stanza, re.MULTILINE)}
-        if "deb" in fields.get("types", []) and "main" in fields.get("components", []) and fields.get("enabled") != ["no"]:
+        fields = {
+            key.lower(): value.split()
+            for key, value in re.findall(r"^([\w-]+):(.*(?:\n[ \t].*)*)", stanza, re.MULTILINE)
+        }
+        if (
+            "deb" in fields.get("types", [])
+            and "main" in fields.get("components", [])
+            and fields.get("enabled") != ["no"]
+        ):
             keyring = fields.get("signed-by", [""])[0]
             options = f"[signed-by={keyring}] " if keyring.startswith("/") else ""
             for address in fields.get("uris", []):
-                yield from (f"deb {options}{address} {suite} main" for suite in fields.get("suites", []) if suite in SUITES)
+                yield from (
+                    f"deb {options}{address} {suite} main" for suite in fields.get("suites", []) if suite in SUITES
+                )
 
 
 class Archive:
@@ -119,7 +129,9 @@ class Archive:
         return kept
 
     def _index_targets(self, fields: str) -> list[str]:
-        return _run(["apt-get", *self._options, "indextargets", "--format", fields, "Created-By: Packages"]).splitlines()
+        return _run(
+            ["apt-get", *self._options, "indextargets", "--format", fields, "Created-By: Packages"]
+        ).splitlines()
 
     def _read_index(self) -> Iterator[Package]:
         for name in self._index_targets("$(FILENAME)"):

@@ -83,7 +83,11 @@ def usable(family: str, archive: Archive) -> tuple[list[Package], str | None]:
         raise LockError(f"{found}: run `make lock`, or build without LOCKED=1")
     refreshed = _build_folder() / f"{family}-{_short_hash(committed)}.lock"
     if not refreshed.is_file() or missing(read(refreshed), archive):
-        write(refreshed, archive.resolve(wanted(family)), "Refreshed, because the mirror no longer serves the committed one.")
+        write(
+            refreshed,
+            archive.resolve(wanted(family)),
+            "Refreshed, because the mirror no longer serves the committed one.",
+        )
     return read(refreshed), f"{found}; using a refreshed lock, {refreshed}. `make lock` makes it permanent."
 
 

@@ -18,7 +18,7 @@ FROM base
 ARG TEMPLATE_VERSION
 COPY --from=layer /layer/ /
 LABEL stele.template="${TEMPLATE_VERSION}" stele.family="haproxy"
-USER stele
+USER 10001:10001
 EXPOSE 8080 9000
 STOPSIGNAL SIGUSR1
 ENTRYPOINT ["/opt/stele/run"]

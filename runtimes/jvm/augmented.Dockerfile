@@ -11,7 +11,7 @@ COPY flows/ /source/
 RUN --mount=type=bind,from=blessed,source=/opt/stele,target=/stele \
     mkdir -p /classes /flows/opt/stele/flows && cd /classes && \
     find /source -name '*.java' | LC_ALL=C sort >/tmp/sources && \
-    javac -proc:none -nowarn -encoding UTF-8 --release 17 -d . -cp '/stele/lib/*' @/tmp/sources && \
+    javac -XDstringConcat=inline -proc:none -nowarn -encoding UTF-8 --release 17 -d . -cp '/stele/lib/*' @/tmp/sources && \
     find . -name '*.class' -printf '%P\n' | LC_ALL=C sort >/tmp/entries && \
     jar --create --file /flows/opt/stele/flows/flows.jar --no-manifest \
         --date "$(date --utc --date "@${SOURCE_DATE_EPOCH}" +%FT%TZ)" @/tmp/entries
@@ -21,6 +21,7 @@ RUN chmod -R u=rwX,go=rX /flows /config && \
 
 FROM blessed
 ARG RUNTIME
+USER 10001:10001
 LABEL org.opencontainers.image.title="${RUNTIME}" stele.runtime="${RUNTIME}" stele.family="jvm"
 COPY --from=layer /flows/ /
 COPY --from=layer /config/ /

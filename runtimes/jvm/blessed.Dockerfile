@@ -34,7 +34,7 @@ COPY --from=code /stele.jar /opt/stele/lib/stele.jar
 COPY jvm/java.options /opt/stele/lib/java.options
 COPY blessed/ /source/blessed/
 COPY jvm/ /source/jvm/
-RUN cd /opt/stele/lib && ls | grep '[.]jar$' | LC_ALL=C sort | sed 's|^|/opt/stele/lib/|' | paste -sd: >classpath && \
+RUN cd /opt/stele/lib && find /opt/stele/lib -name '*.jar' | LC_ALL=C sort | paste -sd: >classpath && \
     # the archive records the jars' dates: they must be the final ones before it is made
     chmod 0644 ./* && touch --date "@${SOURCE_DATE_EPOCH}" ./* && \
     /source/jvm/build/archive /source/jvm/classes.lock /opt/stele/lib/stele.jsa
@@ -48,7 +48,7 @@ FROM base
 ARG TEMPLATE_VERSION
 COPY --from=layer /layer/ /
 LABEL stele.template="${TEMPLATE_VERSION}" stele.family="jvm"
-USER stele
+USER 10001:10001
 EXPOSE 8080 9000
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/opt/stele/run"]

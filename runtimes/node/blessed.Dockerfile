@@ -28,7 +28,7 @@ FROM base
 ARG TEMPLATE_VERSION
 COPY --from=layer /layer/ /
 LABEL stele.template="${TEMPLATE_VERSION}" stele.family="node"
-USER stele
+USER 10001:10001
 EXPOSE 8080 9000
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/opt/stele/run"]

@@ -7,6 +7,8 @@ FROM ${BLESSED} AS blessed
 
 FROM blessed AS layer
 ARG SOURCE_DATE_EPOCH
+# Root in a build stage only: the image ends as another user.
+# hadolint ignore=DL3002
 USER 0:0
 COPY flows/ /flows/opt/stele/flows/
 COPY config/ /config/opt/stele/config/
@@ -15,6 +17,7 @@ RUN chmod -R u=rwX,go=rX /flows /config && \
 
 FROM blessed
 ARG RUNTIME
+USER 10001:10001
 LABEL org.opencontainers.image.title="${RUNTIME}" stele.runtime="${RUNTIME}" stele.family="postgres"
 COPY --from=layer /flows/ /
 COPY --from=layer /config/ /

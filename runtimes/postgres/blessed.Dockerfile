@@ -16,7 +16,7 @@ FROM base
 ARG TEMPLATE_VERSION
 COPY --from=layer /layer/ /
 LABEL stele.template="${TEMPLATE_VERSION}" stele.family="postgres"
-USER stele
+USER 10001:10001
 EXPOSE 5432 9000
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/opt/stele/run"]

@@ -96,8 +96,7 @@ def deployed(releases: dict[str, dict[str, str]], workspace: Workspace) -> Itera
 def product(deployed: Product) -> Product:
     """The environment as every test may expect it: release BASE with the default settings, nothing pending."""
     deployed.stack.workspace.reset()
-    before = deployed.stack.file.read_text()
     deployed.stack.configure(version=BASE, port=PORT, window=None, sizing=None, runtimes=None, dns=None)
-    if deployed.stack.file.read_text() != before or deployed.stack.outputs()["version"] != BASE:
+    if deployed.stack.file.read_text() != deployed.stack.applied:
         deployed.stack.up()
     return deployed

@@ -23,7 +23,7 @@ class Recorder(mocks.Mocks):
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         if args.token == "pulumi:pulumi:readStackOutputs":
-            return {"name": args.args["name"], "outputs": self.previous, "secretOutputNames": []}
+            return {"name": args.args["name"], "outputs": self.previous, "secretOutputNames": []}, []
         return {"id": "host-network-id", "name": args.args.get("name")}, []
 
     def of_type(self, token: str) -> dict[str, dict[str, Any]]:

@@ -52,15 +52,21 @@ public abstract class Flow extends RouteBuilder {
                 .logExhausted(false);
     }
 
-    /** Trying again is normal for a second or two; what lasts longer is worth a line in the log now and then. */
     private OnExceptionDefinition retrying(Predicate condition) {
-        OnExceptionDefinition retry =
-                onException(JMSException.class, JmsException.class, SQLException.class, DataAccessException.class)
-                        .retryWhile(condition)
-                        .retryAttemptedLogLevel(LoggingLevel.WARN)
-                        .logRetryStackTrace(false);
-        retry.getRedeliveryPolicyType().retryAttemptedLogInterval("40");
-        return retry;
+        return onException(JMSException.class, JmsException.class, SQLException.class, DataAccessException.class)
+                .retryWhile(exchange -> {
+                    mention(exchange);
+                    return condition.matches(exchange);
+                })
+                .retryAttemptedLogLevel(LoggingLevel.TRACE);
+    }
+
+    /** Trying again is normal for a second or two; what lasts longer is worth a line in the log now and then. */
+    private void mention(Exchange exchange) {
+        int attempts = exchange.getMessage().getHeader(Exchange.REDELIVERY_COUNTER, 0, Integer.class);
+        if (attempts > 0 && attempts % 40 == 0) {
+            log.warn("tried {} times so far: {}", attempts, reason(exchange));
+        }
     }
 
     /** Consumes a queue with {@code consumers} threads; a message is acknowledged when its route has ended. */

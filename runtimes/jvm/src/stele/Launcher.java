@@ -1,5 +1,6 @@
 package stele;
 
+import java.lang.management.ManagementFactory;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
@@ -50,12 +51,9 @@ public final class Launcher {
             management.watch(routes.camel());
             readiness.ready("serving");
         }
-        log.info("ready {} ms after the start of the JVM", System.currentTimeMillis() - startOfJvm());
+        long now = System.currentTimeMillis();
+        log.info("ready {} ms after the start of the JVM", now - ManagementFactory.getRuntimeMXBean().getStartTime());
         management.bindJvm();
-    }
-
-    private static long startOfJvm() {
-        return ProcessHandle.current().info().startInstant().map(java.time.Instant::toEpochMilli).orElse(0L);
     }
 
     /** Runs on the signal's own thread, once. */

@@ -9,7 +9,6 @@ import java.util.concurrent.TimeUnit;
 import org.apache.camel.CamelContext;
 import org.apache.camel.builder.RouteBuilder;
 import org.apache.camel.component.jms.JmsComponent;
-import org.apache.camel.component.micrometer.routepolicy.MicrometerRoutePolicyFactory;
 import org.apache.camel.component.platform.http.PlatformHttpComponent;
 import org.apache.camel.impl.DefaultCamelContext;
 import org.apache.camel.impl.engine.ExplicitCamelContextNameStrategy;
@@ -44,9 +43,7 @@ final class Routes {
         camel.setLoadHealthChecks(true);
         camel.getPropertiesComponent().setInitialProperties(settings.asProperties());
         camel.getRegistry().bind("metricsRegistry", MeterRegistry.class, metrics);
-        MicrometerRoutePolicyFactory policy = new MicrometerRoutePolicyFactory();
-        policy.setMeterRegistry(metrics);
-        camel.addRoutePolicyFactory(policy);
+        camel.addRoutePolicyFactory(new RouteMetrics(metrics));
         camel.getShutdownStrategy().setTimeout(20);
         camel.getShutdownStrategy().setLogInflightExchangesOnTimeout(false);
         PlatformHttpComponent component = new PlatformHttpComponent();
@@ -94,7 +91,7 @@ final class Routes {
             } catch (InterruptedException stop) {
                 throw stop;
             } catch (Exception unreachable) {
-                readiness.note("waiting for " + name + ": " + unreachable.getMessage());
+                readiness.note("waiting for " + name + ": " + rootOf(unreachable).getMessage());
                 if (!readiness.reason().equals(said)) {
                     said = readiness.reason();
                     LOG.info(said);
@@ -102,6 +99,10 @@ final class Routes {
                 TimeUnit.MILLISECONDS.sleep(100);
             }
         }
+    }
+
+    private static Throwable rootOf(Throwable failure) {
+        return failure.getCause() == null ? failure : rootOf(failure.getCause());
     }
 
     /** Answers what runs, gives back what was consumed but not done, closes the connections. */

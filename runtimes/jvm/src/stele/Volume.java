@@ -11,13 +11,23 @@ import java.util.stream.Stream;
 
 /** The data volume of a stateful runtime: owned by one task at a time, whichever holds the lock file. */
 public final class Volume {
+    /** Held for the life of the process: a channel that nobody refers to is closed by the garbage collector, and unlocked. */
+    private static FileLock held;
+
     private Volume() {}
 
-    /** Blocks until the predecessor has gone, then owns {@code /data} until {@link FileLock#release} or the process's end. */
-    @SuppressWarnings("resource") // closing the channel would release the lock
-    public static FileLock own() throws IOException {
+    /** Blocks until the predecessor has gone, then owns {@code /data} until the process's end. */
+    public static void own() throws IOException {
         Path file = Settings.path("/data/.stele-lock");
-        return FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE).lock();
+        FileLock lock = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE).lock();
+        synchronized (Volume.class) {
+            held = lock;
+        }
+    }
+
+    /** Whether this process owns the volume. */
+    public static synchronized boolean isOwned() {
+        return held != null && held.isValid();
     }
 
     /** An empty folder outside the volume, for a rehearsal. */

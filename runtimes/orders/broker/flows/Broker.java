@@ -88,7 +88,26 @@ public class Broker implements Service {
         if (broker != null) {
             // It complains of every message that was under way, although each stays in its queue: hundreds of lines.
             java.util.logging.Logger.getLogger("org.apache.activemq.artemis.core.server").setLevel(Level.OFF);
+            shutDown(broker);
+        }
+    }
+
+    /** Returns as soon as everything is written and the files are closed; what is left is threads, which the exit ends. */
+    private static void shutDown(EmbeddedActiveMQ broker) throws InterruptedException {
+        var storage = broker.getActiveMQServer().getStorageManager();
+        Thread stopping = new Thread(() -> stopLogged(broker), "stopping");
+        stopping.start();
+        while (stopping.isAlive() && storage.isStarted()) {
+            stopping.join(10);
+        }
+        stopping.join(250);
+    }
+
+    private static void stopLogged(EmbeddedActiveMQ broker) {
+        try {
             broker.stop();
+        } catch (Exception failed) {
+            LOG.error("the broker did not stop in good order", failed);
         }
     }
 
