@@ -93,7 +93,23 @@ def blueprints(product: str) -> dict[str, Blueprint]:
     found = {path.parent.name: path.parent for path in sorted((RUNTIMES / product).glob("*/runtime.yaml"))}
     if not found:
         raise RecipeError(f"stele:product: {product!r} has no runtime; expected runtimes/{product}/<name>/runtime.yaml")
-    return {name: _blueprint(name, folder) for name, folder in found.items()}
+    blueprints = {name: _blueprint(name, folder) for name, folder in found.items()}
+    _check_together(product, blueprints)
+    return blueprints
+
+
+def _check_together(product: str, blueprints: Mapping[str, Blueprint]) -> None:
+    """What only shows when all runtimes of a product are seen: unknown neighbours, two front doors."""
+    for name, blueprint in blueprints.items():
+        for need in blueprint.recipe.needs:
+            if need not in blueprints:
+                raise RecipeError(
+                    f"runtimes/{product}/{name}/runtime.yaml: needs: {need!r} is not a runtime of {product}; "
+                    f"allowed: {', '.join(blueprints)}"
+                )
+    doors = [name for name, blueprint in blueprints.items() if blueprint.recipe.front]
+    if len(doors) > 1:
+        raise RecipeError(f"runtimes/{product}: {' and '.join(doors)} are both `front: true`; allowed: one front door")
 
 
 def _blueprint(name: str, folder: Path) -> Blueprint:
@@ -105,11 +121,20 @@ def _blueprint(name: str, folder: Path) -> Blueprint:
     return Blueprint(name=name, folder=folder, family=kin, recipe=recipe_of(source, plain, family(kin).defaults))
 
 
+def _is_debris(path: Path) -> bool:
+    """What Python and editors leave behind: no input of anything."""
+    return "__pycache__" in path.parts or path.name.endswith(("~", ".swp", ".pyc"))
+
+
 def tree_hash(*paths: Path) -> str:
     """``sha256:<hex>`` of files and folders: relative names, executable bits and contents; never times or owners."""
     digest = hashlib.sha256()
     for top in paths:
-        files = [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file())
+        files = (
+            [top]
+            if top.is_file()
+            else sorted(path for path in top.rglob("*") if path.is_file() and not _is_debris(path))
+        )
         for path in files:
             name = path.name if path == top else path.relative_to(top).as_posix()
             content = path.read_bytes()

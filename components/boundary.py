@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -10,24 +11,52 @@ from typing import NoReturn
 import pulumi
 from pulumi.runtime.config import CONFIG, is_config_secret
 
-from components.settings import SECRETS, EnvironmentSettings, ReleaseSettings, SettingsError, parse
+from components.settings import NAME, EnvironmentSettings, ReleaseSettings, SettingsError, parse
 
+STACK_NAME_LENGTH = 20
+_ENGINE_PATIENCE = 5  # seconds
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def read_settings() -> ReleaseSettings | EnvironmentSettings:
     """The validated settings of this stack; a bad value ends the program with its one line and nothing declared."""
+    if not NAME.fullmatch(pulumi.get_stack()) or len(pulumi.get_stack()) > STACK_NAME_LENGTH:
+        stop(
+            f"stack {pulumi.get_stack()!r} is not allowed; allowed: lower-case letters, digits and hyphens, starting "
+            f"with a letter, at most {STACK_NAME_LENGTH} characters (names of services must fit into 63)"
+        )
     prefix = f"{pulumi.get_project()}:"
     raw = {key.removeprefix(prefix): str(value) for key, value in CONFIG.get().items() if key.startswith(prefix)}
-    secret_keys = frozenset(name for name in SECRETS if is_config_secret(prefix + name))
+    secret_keys = frozenset(name for name in raw if is_config_secret(prefix + name))
     defaults = {
         "registry": os.environ.get("STELE_REGISTRY", "127.0.0.1:5001"),
         "releases": os.environ.get("STELE_RELEASES", str(CHECKOUT / ".stele" / "releases")),
     }
     try:
-        return parse(raw, defaults=defaults, secret_keys=secret_keys)
+        settings = parse(raw, defaults=defaults, secret_keys=secret_keys)
     except SettingsError as error:
         stop(str(error))
+    if isinstance(settings, EnvironmentSettings):
+        _require_engine(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
+    return settings
+
+
+def _require_engine(host: str) -> None:
+    """Stop with one line when nobody listens at ``host``: otherwise every resource complains on its own."""
+    kind, _, address = host.partition("://")
+    try:
+        if kind == "unix":
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(_ENGINE_PATIENCE)
+                probe.connect(address)
+        elif kind == "tcp":
+            name, _, port = address.rstrip("/").rpartition(":")
+            socket.create_connection((name.strip("[]"), int(port)), _ENGINE_PATIENCE).close()
+    except (OSError, ValueError) as error:
+        stop(
+            f"the Docker engine at {host} (DOCKER_HOST) does not answer: {error}; start it (`platform/local up`), or: "
+            'eval "$(make -s env)"'
+        )
 
 
 def stop(line: str) -> NoReturn:

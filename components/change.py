@@ -20,34 +20,33 @@ class Action(StrEnum):
     REDEPLOY = "redeploy"
 
 
-def action(name: str, before: Mapping[str, Any], service: str, recipe: str) -> Action:
+def action(name: str, before: Mapping[str, Any], service: str, wiring: str) -> Action:
     """The action for one runtime, comparing what runs (``before``: the stack's last outputs) with what is wanted.
 
-    ``recipe`` is ``<recipe>-<core>``: a changed recipe is loaded and the service redeployed; a changed core alone is a
-    restart with exactly the settings it was deployed with.
+    ``wiring`` is the fingerprint of how it is started and wired: another one is loaded and the service redeployed;
+    anything else (core, image, configuration) is a restart with exactly the settings it was deployed with.
     """
     if (before.get("services") or {}).get(name) == service:
         return Action.NONE
-    running = (before.get("recipes") or {}).get(name)
-    if running is None or running.partition("-")[0] != recipe.partition("-")[0]:
+    if (before.get("wirings") or {}).get(name) != wiring:
         return Action.REDEPLOY
     return Action.RESTART
 
 
 def of_last_change(
-    before: Mapping[str, Any], services: Mapping[str, str], recipes: Mapping[str, str]
+    before: Mapping[str, Any], services: Mapping[str, str], wirings: Mapping[str, str]
 ) -> dict[str, str]:
     """The actions of the last change: those of this plan, or the recorded ones when this plan changes nothing."""
     if before.get("services") == dict(services) and before.get("actions"):
         return dict(before["actions"])
-    return {name: action(name, before, services[name], recipes[name]).value for name in services}
+    return {name: action(name, before, services[name], wirings[name]).value for name in services}
 
 
-def actions(environment: str, services: Mapping[str, str], recipes: Mapping[str, str]) -> pulumi.Output[dict[str, str]]:
+def actions(environment: str, services: Mapping[str, str], wirings: Mapping[str, str]) -> pulumi.Output[dict[str, str]]:
     """The actions of this plan, against the outputs that this very stack recorded when it was last deployed."""
     own = f"{pulumi.get_organization()}/{pulumi.get_project()}/{environment}"
     before: pulumi.Output[dict[str, Any]] = pulumi.Output.from_input(_recorded(own))
-    return before.apply(lambda recorded: of_last_change(recorded, services, recipes))
+    return before.apply(lambda recorded: of_last_change(recorded, services, wirings))
 
 
 async def _recorded(stack: str) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 
 import pulumi
 
-from components.immutable_service import ImmutableService, ImmutableServiceArgs
+from components.immutable_service import GENERATION_PORTS, ImmutableService, ImmutableServiceArgs
+from components.manifest import fingerprint
 from components.recipe import Sizing
 from components.settings import Exposure
 
@@ -68,8 +69,10 @@ def _gate(args: EdgeArgs, door: ImmutableService) -> ImmutableServiceArgs:
         "GATE_PORT": str(args.port),
         "GATE_TARGET": str(door.port),
         "GATE_EXPOSURE": args.exposure.value,
-        "GATE_GENERATION": door.generation,
+        "GATE_RANGE": f"{GENERATION_PORTS.start}-{GENERATION_PORTS.stop - 1}",
     }
+    # Each gate marks its own rules: two of them may lead to the same door, with another port or exposure.
+    properties["GATE_GENERATION"] = fingerprint(properties)
     return replace(
         args.service,
         recipe=replace(recipe, volume=None, stop=replace(recipe.stop, signal="SIGTERM", drain=0, grace=10)),

@@ -15,7 +15,7 @@ from components import change, swarm
 from components.boundary import stop
 from components.edge import Edge, EdgeArgs
 from components.immutable_service import ImmutableService, ImmutableServiceArgs, MountedSecret
-from components.manifest import Manifest, RuntimeRelease
+from components.manifest import Manifest, RuntimeRelease, fingerprint
 from components.release_store import FolderReleaseStore, ReleaseError
 from components.settings import EnvironmentSettings, SettingsError
 from components.witness import Witness
@@ -45,7 +45,24 @@ def resolve(settings: EnvironmentSettings) -> tuple[Manifest, dict[str, RuntimeR
             raise SettingsError(
                 "runtimes", list(wanted), f"{name} needs {', '.join(missing)}: add it, or leave {name} out"
             )
+    _check_secrets(settings, manifest, active)
     return manifest, active
+
+
+def _check_secrets(settings: EnvironmentSettings, manifest: Manifest, active: Mapping[str, RuntimeRelease]) -> None:
+    """Every secret that an active runtime names must be there, and none that no runtime of the release knows."""
+    known = {secret for runtime in manifest.runtimes.values() for secret in runtime.recipe.secrets}
+    for name, runtime in active.items():
+        for secret in runtime.recipe.secrets:
+            if secret not in settings.secrets:
+                raise SettingsError(
+                    secret, "(not set)", f"a secret for {name}; pulumi config set --secret {secret} VALUE"
+                )
+    for secret in settings.secrets:
+        if secret not in known:
+            raise SettingsError(
+                secret, "(unknown key)", f"secrets of release {manifest.version}: {', '.join(sorted(known))}"
+            )
 
 
 class Environment(pulumi.ComponentResource):
@@ -53,7 +70,8 @@ class Environment(pulumi.ComponentResource):
 
     ``outputs`` is the contract for scripts: ``url``, ``version``, ``runtimes`` (name -> ``image@digest``),
     ``configuration`` (name -> hash), ``actions`` (name -> none | restart | redeploy of the last change), ``services``
-    (name -> the orchestrator's service name), ``recipes`` (name -> ``<recipe>-<core>``).
+    (name -> the orchestrator's service name), ``recipes`` (name -> ``<recipe>-<core>``), ``wirings`` (name ->
+    fingerprint of recipe and size).
     """
 
     outputs: dict[str, Any]
@@ -73,9 +91,10 @@ class Environment(pulumi.ComponentResource):
             driver="overlay",
             attachable=True,
             labels=swarm.labels(docker.NetworkLabelArgs, name),
-            opts=self._child,
+            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["labels"]),
         )
-        secrets = {key: self._secret(key, value) for key, value in settings.secrets.items()}
+        needed = {secret for runtime in active.values() for secret in runtime.recipe.secrets}
+        secrets = {key: self._secret(key, settings.secrets[key]) for key in sorted(needed)}
         behind = {
             key: ImmutableService(key, self._generation(runtime, network, secrets), self._child)
             for key, runtime in active.items()
@@ -100,7 +119,7 @@ class Environment(pulumi.ComponentResource):
             name=f"{self._name}-{key}-{content}",
             data=pulumi.Output.secret(base64.b64encode(value.encode()).decode()),
             labels=swarm.labels(docker.SecretLabelArgs, self._name),
-            opts=self._child,
+            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["labels"]),
         )
         return MountedSecret(name=key, content=content, resource=resource)
 
@@ -112,7 +131,7 @@ class Environment(pulumi.ComponentResource):
             name=f"{self._name}-{runtime.name}-data",
             labels=swarm.labels(docker.VolumeLabelArgs, self._name, runtime.name),
             # `pulumi destroy` must not destroy data: the next `up` finds the volume by its name.
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True, ignore_changes=["labels"]),
         )
 
     def _generation(
@@ -150,18 +169,26 @@ class Environment(pulumi.ComponentResource):
         )
         return Edge(key, args, self._child)
 
+    def _wiring(self, runtime: RuntimeRelease) -> str:
+        """Fingerprint of how a runtime is started and wired here: recipe, its version, and the size chosen."""
+        size = self._settings.size_of(runtime.name)
+        return fingerprint([runtime.recipe_version, runtime.recipe.to_json(), size])
+
     def _outputs(
         self, active: Mapping[str, RuntimeRelease], services: Mapping[str, ImmutableService | Edge]
     ) -> dict[str, Any]:
         edges = [service for service in services.values() if isinstance(service, Edge)]
         running = {key: service.service for key, service in services.items()}
+        names = {key: service.name for key, service in services.items()}
         recipes = {key: f"{runtime.recipe_version}-{runtime.core}" for key, runtime in active.items()}
+        wirings = {key: self._wiring(runtime) for key, runtime in active.items()}
         return {
             "url": edges[0].url if edges else None,
             "version": self._manifest.version,
             "runtimes": {key: runtime.image(self._settings.registry) for key, runtime in active.items()},
             "configuration": {key: service.configuration for key, service in services.items()},
-            "actions": change.actions(self._name, {key: service.name for key, service in services.items()}, recipes),
+            "actions": change.actions(self._name, names, wirings),
+            "wirings": wirings,
             "services": running,
             "recipes": recipes,
         }

@@ -78,8 +78,6 @@ class Factory(pulumi.ComponentResource):
             blessed=template.image,
             builder=builder,
             epoch=self._epoch,
-            version=self._settings.version,
-            release=self._settings.name,
         )
         return RuntimeImage(name, args, opts)
 

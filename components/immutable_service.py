@@ -20,13 +20,13 @@ from components.manifest import digest_of, fingerprint
 from components.recipe import Recipe, Sizing
 from components.witness import Witness
 
-_GENERATION_PORTS = range(20000, 30000)  # below Linux's ephemeral ports, so nothing is there by accident
+GENERATION_PORTS = range(20000, 30000)  # below Linux's ephemeral ports, so nothing is there by accident
 FRONT_PORT = 8080  # where the front door listens inside its container
 
 
 def generation_port(generation: str) -> int:
     """The host port of one generation of the front door, by its fingerprint (hex digits)."""
-    return _GENERATION_PORTS[int(generation, 16) % len(_GENERATION_PORTS)]
+    return GENERATION_PORTS[int(generation, 16) % len(GENERATION_PORTS)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +69,7 @@ class ImmutableServiceArgs:
     def specification(self) -> dict[str, object]:
         """Everything that makes this generation what it is, in plain form; secrets only by fingerprint."""
         return {
+            "shape": swarm.SHAPE,
             "image": self.image,
             "recipe": self.recipe.to_json(),
             "sizing": vars(self.sizing),
@@ -131,6 +132,8 @@ class ImmutableService(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
+                # The name says what this generation is. Whatever else differs, it is never updated in place.
+                ignore_changes=["taskSpec", "mode", "endpointSpec", "labels", "convergeConfig"],
                 depends_on=[each.resource for each in args.after],
                 hooks=args.witness.hooks if args.witness else None,
             ),
@@ -146,5 +149,5 @@ class ImmutableService(pulumi.ComponentResource):
             name=f"{environment}-{name}-{content}",
             data=base64.b64encode(text.encode()).decode(),
             labels=swarm.labels(docker.ServiceConfigLabelArgs, environment, name),
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["labels"]),
         )

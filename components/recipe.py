@@ -6,6 +6,7 @@ A runtime's recipe is its family's (``runtimes/<family>/template.yaml``) with th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -71,23 +72,53 @@ def _laid_over(family: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
+_KEYS = {"needs", "secrets", "volume", "sizing", "health", "stop", "front"}
+_NAMED = re.compile(r"[a-z][a-z0-9-]{0,38}")
+
+
+def _names(plain: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    names = plain.get(key, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) and _NAMED.fullmatch(name) for name in names):
+        raise ValueError(f"{key}: {names!r} is not allowed; allowed: a list of names")
+    return tuple(names)
+
+
+def _volume(plain: Mapping[str, Any]) -> str | None:
+    volume = plain.get("volume")
+    if volume is not None and not (isinstance(volume, str) and volume.startswith("/")):
+        raise ValueError(f"volume: {volume!r} is not allowed; allowed: an absolute path, e.g. /data")
+    return volume
+
+
+def _numbers(kind: str, figures: object) -> Mapping[str, Any]:
+    if not isinstance(figures, Mapping):
+        raise ValueError(f"{kind}: {figures!r} is not allowed; allowed: a mapping")
+    for key, figure in figures.items():
+        number = isinstance(figure, int | float) and not isinstance(figure, bool) and figure >= 0
+        if key != "signal" and not number:
+            raise ValueError(f"{kind}.{key}: {figure!r} is not allowed; allowed: a number")
+    return figures
+
+
 def recipe_of(source: str, own: Mapping[str, Any], family: Mapping[str, Any] | None = None) -> Recipe:
     """Read a recipe from its plain form, with the family's values below it.
 
     ``source`` names the file for messages. Raises :class:`RecipeError`.
     """
     plain = _laid_over(family or {}, own)
+    if unknown := sorted(plain.keys() - _KEYS):
+        raise RecipeError(f"{source}: {unknown[0]} is not a key; allowed: {', '.join(sorted(_KEYS))}")
     try:
         return Recipe(
-            needs=tuple(plain.get("needs", ())),
-            secrets=tuple(plain.get("secrets", ())),
-            volume=plain.get("volume"),
-            sizing={Size(size): Sizing(**figures) for size, figures in plain["sizing"].items()},
-            health=Health(**plain["health"]),
-            stop=Stop(**plain["stop"]),
+            needs=_names(plain, "needs"),
+            secrets=_names(plain, "secrets"),
+            volume=_volume(plain),
+            sizing={Size(size): Sizing(**_numbers(size, figures)) for size, figures in plain["sizing"].items()},
+            health=Health(**_numbers("health", plain["health"])),
+            stop=Stop(**_numbers("stop", plain["stop"])),
             front=bool(plain.get("front", False)),
         )
     except KeyError as missing:
         raise RecipeError(f"{source}: {missing.args[0]} is not set; see runtimes/README.md for the keys") from None
-    except (TypeError, ValueError) as wrong:
+    except (AttributeError, TypeError, ValueError) as wrong:
         raise RecipeError(f"{source}: {wrong}; see runtimes/README.md for the keys") from None

@@ -54,5 +54,21 @@ class Release(pulumi.ComponentResource):
             dir=str(CHECKOUT),
             opts=pulumi.ResourceOptions(parent=self),
         )
+        # Only a published release moves the tags, so a refused one cannot take another's name.
+        tag = 'while read -r image tag; do crane tag "$image" "$tag"; done'
+        command.local.Command(
+            f"{name}-tags",
+            create=tag,
+            update=tag,
+            delete="true",
+            stdin=pulumi.Output.all(entries=args.runtimes).apply(lambda given: _tags(settings, given["entries"])),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[published]),
+        )
         self.manifest = published.stdout.apply(str.strip)
         self.register_outputs({"manifest": self.manifest})
+
+
+def _tags(settings: ReleaseSettings, runtimes: Mapping[str, Mapping[str, Any]]) -> str:
+    """A line for each tag of each image: the image by digest, then version or release name."""
+    images = [f"{settings.registry}/{entry['repository']}@{entry['digest']}" for _, entry in sorted(runtimes.items())]
+    return "".join(f"{image} {tag}\n" for image in images for tag in (settings.version, settings.name))

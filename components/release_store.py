@@ -122,7 +122,7 @@ def provenance() -> dict[str, Any]:
     """What is recorded beside the content: git commit, whether the tree differed from it, time of publication."""
     return {
         "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "dirty": bool(_git("status", "--porcelain")),
         "published": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

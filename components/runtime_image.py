@@ -13,8 +13,7 @@ from components.runtime_template import BUILDER, EXPORT
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeImageArgs:
-    """``blessed`` and ``builder`` are images by digest; ``epoch`` is the template's; ``version`` and
-    ``release`` become tags."""
+    """``blessed`` and ``builder`` are images by digest; ``epoch`` is the template's."""
 
     blueprint: Blueprint
     product: str
@@ -22,8 +21,6 @@ class RuntimeImageArgs:
     blessed: pulumi.Input[str]
     builder: pulumi.Input[str]
     epoch: str
-    version: str
-    release: str
 
 
 class RuntimeImage(pulumi.ComponentResource):
@@ -45,7 +42,8 @@ class RuntimeImage(pulumi.ComponentResource):
             f"{name}-image",
             push=False,
             exports=[EXPORT],
-            tags=[f"{reference}:{args.version}", f"{reference}:{args.release}"],
+            # A name for what is built, whatever becomes of it. Version and release name follow once it is published.
+            tags=[f"{reference}:build-{tree_hash(folder)[7:19]}"],
             # Only this runtime's folder is sent: another runtime's change can never touch this image.
             context=build.BuildContextArgs(location=str(folder)),
             dockerfile=build.DockerfileArgs(location=str(RUNTIMES / args.blueprint.family / "augmented.Dockerfile")),

@@ -170,10 +170,9 @@ ENVIRONMENT_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {
     "port": _integer(1, 65535),
     "exposure": _member(Exposure),
     "window": _integer(5, 3600),
-    "database-password": _secret,
-    "broker-password": _secret,
 }
-SECRETS = ("database-password", "broker-password")
+# Which secrets an environment needs is the release's affair: runtimes name them (`secrets:` in runtime.yaml).
+SECRET_KEY = re.compile(r"[a-z][a-z0-9-]{0,30}-(password|secret|token|key)")
 
 
 def parse(
@@ -188,22 +187,24 @@ def parse(
     kind: Kind = _member(Kind)("kind", raw.get("kind", Kind.ENVIRONMENT.value))
     keys = RELEASE_KEYS if kind is Kind.RELEASE else ENVIRONMENT_KEYS
     for key in sorted(raw):
-        if key != "kind" and key not in keys:
-            raise SettingsError(key, "(unknown key)", ", ".join(sorted(["kind", *keys])))
+        if key != "kind" and key not in keys and not (kind is Kind.ENVIRONMENT and SECRET_KEY.fullmatch(key)):
+            raise SettingsError(
+                key, "(unknown key)", ", ".join(sorted(["kind", *keys])) + ", and secrets (...-password)"
+            )
     given = {"product": "orders"} | dict(defaults) | {key: text for key, text in raw.items() if key != "kind"}
     if "version" not in given:
         raise SettingsError("version", "(not set)", "MAJOR.MINOR.PATCH; pulumi config set version 1.0.0")
-    values = {key.replace("-", "_"): keys[key](key, text) for key, text in given.items()}
+    values = {key: keys[key](key, text) for key, text in given.items() if key in keys}
     if kind is Kind.RELEASE:
         return ReleaseSettings(**({"name": "unnamed"} | values))
-    return _environment(values, secret_keys)
+    secrets = {key: _secret(key, text) for key, text in given.items() if key not in keys}
+    return _environment(values, secrets, secret_keys)
 
 
-def _environment(values: dict[str, Any], secret_keys: frozenset[str] | None) -> EnvironmentSettings:
-    secrets = {name: values.pop(name.replace("-", "_"), None) for name in SECRETS}
-    for name, secret in secrets.items():
-        if secret is None:
-            raise SettingsError(name, "(not set)", f"a secret; pulumi config set --secret {name} VALUE")
+def _environment(
+    values: dict[str, Any], secrets: Mapping[str, str], secret_keys: frozenset[str] | None
+) -> EnvironmentSettings:
+    for name in secrets:
         if secret_keys is not None and name not in secret_keys:
             raise SettingsError(name, "(in plain text)", f"encrypted only; pulumi config set --secret {name} VALUE")
     optional: dict[str, Any] = {

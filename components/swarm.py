@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -10,11 +11,15 @@ import pulumi_docker as docker
 
 from components.recipe import Recipe, Sizing
 
+# Part of every generation's fingerprint: raise it with any change below that alters what a service is, or running
+# services keep their old shape (tests/unit/test_shape.py notices).
+SHAPE = 1
 HEALTH_HOOK = "/opt/stele/health"
 RUNTIME_USER = "10001"
 PROJECT_LABEL = "stele.project"
 STACK_LABEL = "stele.stack"
 RUNTIME_LABEL = "stele.runtime"
+CHECKOUT_LABEL = "stele.checkout"  # whose platform this is, where several checkouts share one engine
 
 # Durations are written the way the engine prints them: otherwise every plan shows a change (pulumi-docker#1285).
 RESTART = docker.ServiceTaskSpecRestartPolicyArgs(condition="any", delay="2s", max_attempts=0, window="0s")
@@ -23,8 +28,10 @@ Label = TypeVar("Label")
 
 
 def labels(kind: Callable[..., Label], environment: str, runtime: str | None = None) -> list[Label]:
-    """Labels that say whose an object is. They never vary between generations: a changed label is a mutation."""
+    """Labels that say whose an object is. They are set once; a later difference is ignored, never a mutation."""
     pairs = {PROJECT_LABEL: "stele", STACK_LABEL: environment} | ({RUNTIME_LABEL: runtime} if runtime else {})
+    if checkout := os.environ.get("STELE_CHECKOUT_ID"):
+        pairs[CHECKOUT_LABEL] = checkout
     return [kind(label=label, value=value) for label, value in sorted(pairs.items())]
 
 

@@ -6,6 +6,7 @@ thread that looks at the engine twice a second; an error hook prints what it saw
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any
 
@@ -48,9 +49,24 @@ class _Watch(threading.Thread):
         tasks = sorted(service.tasks(), key=lambda task: str(task["CreatedAt"]))
         if tasks:
             self.states = [_state(client, task) for task in tasks[-3:]]
-        lines = b"".join(service.logs(stdout=True, stderr=True, tail=LOG_LINES)).decode(errors="replace").splitlines()
+        lines = self._lines(client, service, tasks)
         if lines:
             self.log = lines[-LOG_LINES:]
+
+    def _lines(self, client: Any, service: Any, tasks: list[dict[str, Any]]) -> list[str]:
+        """The last lines of the newest container's log; of the service's where that is on another node.
+
+        The service's log keeps its reader waiting until a task runs, which is what a bad generation never does.
+        """
+        import docker
+
+        started = [task["Status"].get("ContainerStatus", {}).get("ContainerID") for task in tasks]
+        for container in filter(None, reversed(started)):
+            with contextlib.suppress(docker.errors.NotFound):
+                said: bytes = client.api.logs(container, stdout=True, stderr=True, tail=LOG_LINES)
+                return said.decode(errors="replace").splitlines()
+        said = b"".join(service.logs(stdout=True, stderr=True, tail=LOG_LINES))
+        return said.decode(errors="replace").splitlines()
 
 
 def _state(client: Any, task: dict[str, Any]) -> str:

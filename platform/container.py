@@ -28,11 +28,19 @@ RIGHTS = (
 )
 
 
-def contained(home: Home, choice: Choice, runc: str, argv: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The command that runs `argv` in a container, and the one that removes what a killed one left."""
+def contained(
+    home: Home, choice: Choice, runc: str, argv: tuple[str, ...], *, write: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The command that runs `argv` in a container, and the one that removes what a killed one left.
+
+    `write`: import the container's image when it is not there.
+    """
     docker = find_program(home, ("docker",), "install it (apt-get install docker.io)")
     client = (docker, "--host", f"unix://{choice.socket}")
-    image = _image(client, (argv[0], runc))
+    programs = (argv[0], runc)
+    image = _image_name(programs)
+    if write:
+        _provide(client, image, programs)
     name = f"stele-{home.id}-buildkit"
     labels = (f"{PROJECT}=stele", f"{CHECKOUT}={home.id}")
     volume = f"type=volume,src={name},dst={CONTAINER_ROOT}," + ",".join(f"volume-label={label}" for label in labels)
@@ -48,14 +56,17 @@ def contained(home: Home, choice: Choice, runc: str, argv: tuple[str, ...]) -> t
     return (*command, image, *argv), (*client, "rm", "--force", "--volumes", name)
 
 
-def _image(client: tuple[str, ...], programs: tuple[str, ...]) -> str:
-    """The image of these programs, imported when it is not there; Problem when the engine refuses."""
+def _image_name(programs: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     for program in programs:
         digest.update(Path(program).read_bytes())
-    image = f"stele-buildkit:{digest.hexdigest()[:12]}"
+    return f"stele-buildkit:{digest.hexdigest()[:12]}"
+
+
+def _provide(client: tuple[str, ...], image: str, programs: tuple[str, ...]) -> None:
+    """Import the image of these programs when it is not there; Problem when the engine refuses."""
     if subprocess.run([*client, "image", "inspect", image], capture_output=True).returncode == 0:
-        return image
+        return
     with tempfile.TemporaryFile() as archive:
         with tarfile.open(fileobj=archive, mode="w") as tar:
             for path in sorted(_files(programs)):
@@ -67,7 +78,6 @@ def _image(client: tuple[str, ...], programs: tuple[str, ...]) -> str:
         result = subprocess.run(command, stdin=archive, capture_output=True, text=True)
     if result.returncode:
         raise Problem(f"docker import of {image} fails", result.stderr.strip().replace("\n", " "))
-    return image
 
 
 def _files(programs: tuple[str, ...]) -> set[str]:

@@ -110,7 +110,7 @@ def _context_host(home: Home, environ: dict[str, str]) -> str:
     return str(read_json(meta).get("Endpoints", {}).get("docker", {}).get("Host", ""))
 
 
-def engine_part(home: Home) -> Part:
+def engine_part(home: Home, *, write: bool = True) -> Part:
     """Our own dockerd. Its configuration file is its own: the machine's /etc/docker/daemon.json is not read."""
     mend = "install it (apt-get install docker.io)"
     program = find_program(home, ("dockerd",), mend)
@@ -128,7 +128,7 @@ def engine_part(home: Home) -> Part:
         # Seconds that containers get on a stop: a database must be able to finish its checkpoint.
         "shutdown-timeout": 40,
     }
-    if read_json(config) != content:
+    if write and read_json(config) != content:
         write_json(config, content)
     argv = (program, "--config-file", str(config))
     stale = (str(pidfile), str(exec_root / "containerd" / "containerd.pid"))

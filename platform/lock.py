@@ -7,8 +7,9 @@ import fcntl
 import os
 import sys
 from collections.abc import Iterator
+from typing import TextIO
 
-from home import Home, make_folders
+from home import Home, check_run, folder_mend
 from problem import Problem
 
 
@@ -19,28 +20,36 @@ def say(line: str) -> None:
 
 @contextlib.contextmanager
 def only_one(home: Home) -> Iterator[None]:
-    """Let one command change this checkout's platform at a time; a second one says that it waits."""
-    try:
-        make_folders(home)
-    except Problem:
-        drop_empty_run(home)
-        raise
+    """Let one command change this checkout's platform at a time; a second one says that it waits.
+
+    Works on a full disk too, for `stop`. Problem when the lock cannot be made.
+    """
+    check_run(home)
     # Not in a folder that `stop --delete-data` deletes: whoever waits must wait for the same file.
-    with (home.stele / "platform.lock").open("a+") as lock:
+    with _opened(home) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
             say(f"waiting for another `platform/local` that works on this checkout (pid {lock.read().strip()})")
             fcntl.flock(lock, fcntl.LOCK_EX)
-            make_folders(home)
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        # Unbuffered and only for whoever waits: a full disk must not matter.
+        with contextlib.suppress(OSError):
+            os.truncate(lock.fileno(), 0)
+            os.write(lock.fileno(), str(os.getpid()).encode())
         try:
             yield
         finally:
             drop_empty_run(home)
+
+
+def _opened(home: Home) -> TextIO:
+    path = home.stele / "platform.lock"
+    try:
+        home.stele.mkdir(parents=True, exist_ok=True)
+        return path.open("a+")
+    except OSError as error:
+        raise Problem(f"cannot write {path} ({error.strerror})", folder_mend(error)) from error
 
 
 def drop_empty_run(home: Home) -> None:

@@ -23,9 +23,12 @@ KINDS = (
 
 
 def is_mine(home: Home, row: dict[str, Any]) -> bool:
-    """Whether a service, volume, ... carries our project's label and no other checkout's."""
+    """Whether a service, volume, ... carries the labels of this checkout.
+
+    Without the checkout's id it may belong to a neighbour, whose data it then is.
+    """
     labels = row.get("Labels") or row.get("Spec", {}).get("Labels") or {}
-    return labels.get(PROJECT) == "stele" and labels.get(CHECKOUT, home.id) == home.id
+    return labels.get(PROJECT) == "stele" and labels.get(CHECKOUT) == home.id
 
 
 def remove_labelled(home: Home, engine: Engine, patience: float = 90) -> int:
@@ -43,6 +46,25 @@ def remove_labelled(home: Home, engine: Engine, patience: float = 90) -> int:
                 _delete(engine, single.format(row[key]), deadline)
                 removed += 1
     return removed
+
+
+def remove_services(home: Home, engine: Engine, patience: float = 90) -> int:
+    """Remove our services and wait until their containers have ended; how many. `patience`: seconds for that."""
+    if not engine.get("/info")["Swarm"]["ControlAvailable"]:
+        return 0
+    deadline = time.monotonic() + patience
+    mine = {row["ID"] for row in engine.get("/services") if is_mine(home, row)}
+    for service in mine:
+        _delete(engine, f"/services/{service}", deadline)
+    while time.monotonic() < deadline and _containers(engine, mine):
+        time.sleep(0.5)
+    return len(mine)
+
+
+def _containers(engine: Engine, services: set[str]) -> list[str]:
+    """The running containers of these services (ids)."""
+    rows = engine.get("/containers/json")
+    return [row["Id"] for row in rows if (row["Labels"] or {}).get("com.docker.swarm.service.id") in services]
 
 
 def _delete(engine: Engine, route: str, deadline: float) -> None:

@@ -52,6 +52,11 @@ def holder(port: int, kind: str = "tcp") -> int | None:
     return None
 
 
+def by_kernel(port: int) -> bool:
+    """Whether a UDP port is held though no process that is visible from here holds it: by overlay networks, then."""
+    return taken("0.0.0.0", port, "udp") and holder(port, "udp") is None  # noqa: S104
+
+
 def describe(pid: int | None) -> str:
     """Who a process is, for a message; a part of another checkout is named as such."""
     if pid is None:

@@ -11,8 +11,7 @@ import kernel
 import processes
 import supervisor
 from engine import Choice, choose, own_socket, stored_choice
-from home import Home, make_folders, read_json
-from lock import drop_empty_run
+from home import Home, check_folders, check_space, free_space, read_json
 from parts import Part, last_lines, load_parts
 from problem import Problem, Problems
 from settings import Settings, load_settings
@@ -77,7 +76,7 @@ def env(home: Home) -> None:
 
 
 def doctor(home: Home) -> bool:
-    """Print `ok` or what is wrong and the mend, one line each; whether all is well."""
+    """Print `ok` or what is wrong and the mend, one line each; whether all is well. Changes nothing."""
     well = True
     for finding in _findings(home):
         if isinstance(finding, str):
@@ -85,24 +84,23 @@ def doctor(home: Home) -> bool:
         else:
             well = False
             print(f"wrong {finding}")
-    drop_empty_run(home)
     return well
 
 
 def _findings(home: Home) -> Iterator[str | Problem]:
     try:
-        make_folders(home)
+        check_folders(home)
+        check_space(home)
         settings = load_settings(home, dict(os.environ))
         choice = choose(home, dict(os.environ))
-        parts = wanted_parts(home, settings, choice)
+        parts = wanted_parts(home, settings, choice, write=False)
     except Problem as problem:
         yield problem
         return
     except Problems as several:
         yield from several.problems
         return
-    free = os.statvfs(home.data).f_bavail * os.statvfs(home.data).f_frsize
-    yield f"disk: {home.data} is writable, {free >> 30} GiB free"
+    yield f"disk: {home.data} is writable, {free_space(home) >> 30} GiB free"
     if not load_parts(home):
         yield from _could_start(home, settings, choice, parts)
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from container import CONTAINER_ROOT, contained
 from engine import Choice
@@ -45,17 +44,19 @@ root = "{root}"
 """
 
 
-def registry_part(home: Home, settings: Settings) -> Part:
+def registry_part(home: Home, settings: Settings, *, write: bool = True) -> Part:
     """The image registry on loopback, plain HTTP, without accounts."""
     program = find_program(
         home, ("docker-registry", "registry"), "install it (apt-get install docker-registry), or put `registry` on PATH"
     )
     root = home.data / "registry"
-    config = _written(home.conf / "registry.yml", REGISTRY_CONFIG.format(root=root, port=settings.registry_port))
+    config = home.conf / "registry.yml"
+    if write:
+        config.write_text(REGISTRY_CONFIG.format(root=root, port=settings.registry_port))
     return Part("registry", (program, "serve", str(config)), ("http", str(settings.registry_port)), 10)
 
 
-def buildkit_part(home: Home, settings: Settings, choice: Choice) -> Part:
+def buildkit_part(home: Home, settings: Settings, choice: Choice, *, write: bool = True) -> Part:
     """The BuildKit daemon with its OCI worker; an ordinary user's runs in a container of the machine's engine."""
     program = find_program(home, ("buildkitd",), "run `make dev`, which installs it, or put it on PATH")
     runc = find_program(home, ("runc", "buildkit-runc"), "install it (apt-get install runc)")
@@ -70,14 +71,11 @@ def buildkit_part(home: Home, settings: Settings, choice: Choice) -> Part:
         cache=settings.build_cache_gb,
         port=settings.registry_port,
     )
-    config = _written(home.conf / "buildkitd.toml", content)
+    config = home.conf / "buildkitd.toml"
+    if write:
+        config.write_text(content)
     argv: tuple[str, ...] = (program, "--config", str(config))
     before: tuple[str, ...] = ()
     if not root:
-        argv, before = contained(home, choice, runc, argv)
+        argv, before = contained(home, choice, runc, argv, write=write)
     return Part("buildkit", argv, ("grpc", str(socket)), 30, (str(socket),), before)
-
-
-def _written(path: Path, content: str) -> Path:
-    path.write_text(content)
-    return path

@@ -45,6 +45,11 @@ def load_settings(home: Home, environ: dict[str, str]) -> Settings:
     return Settings(**values)  # type: ignore[arg-type]
 
 
+def is_chosen(home: Home, environ: dict[str, str], field: str) -> bool:
+    """Whether a field's value was given or stored, and is no default."""
+    return bool(environ.get(variable(field))) or field in read_json(home.conf / "settings.json")
+
+
 def store_settings(home: Home, settings: Settings) -> None:
     """Remember the settings: image names hold the registry's port, so it must not drift between shells."""
     if read_json(home.conf / "settings.json") != asdict(settings):

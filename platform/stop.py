@@ -68,7 +68,14 @@ def _leave_machines_engine(home: Home, choice: Choice, *, delete_data: bool) -> 
         return
     if delete_data:
         say(f"removed {machine.remove_labelled(home, choice.engine)} things of this checkout from {choice.socket}")
-    say(swarm.leave_foreign(home, choice.engine))
+        say(swarm.leave_foreign(home, choice.engine))
+        return
+    # Leaving the Swarm would destroy the configs and secrets that the Pulumi state goes on listing.
+    removed = machine.remove_services(home, choice.engine)
+    say(
+        f"removed {removed} services of this checkout from {choice.socket}; their data, networks, configs and secrets "
+        "stay there, and so does the Swarm: `make dev` brings the services back"
+    )
 
 
 def _delete_data(home: Home) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import builder
 import kernel
@@ -13,13 +14,14 @@ import processes
 import supervisor
 import swarm
 from engine import Choice, choose, engine_part, other_engines, store_choice
-from home import Home, read_json, write_json
+from home import Home, check_space, make_folders, read_json, write_json
 from lock import only_one, say
 from parts import Part, environment, last_lines, load_parts
 from ports import Need
 from problem import Problem, Problems
+from processes import Process
 from services import buildkit_part, registry_part
-from settings import Settings, load_settings, store_settings
+from settings import Settings, is_chosen, load_settings, store_settings
 
 LONGEST_START = 180
 """Seconds that `up` waits for the parts; a cold dockerd on a slow disk takes about 20."""
@@ -32,9 +34,15 @@ def up(home: Home, command: list[str]) -> None:
     was touched, and the parts that do run go on.
     """
     with only_one(home):
+        make_folders(home)
+        check_space(home)
         settings = load_settings(home, dict(os.environ))
         choice = choose(home, dict(os.environ))
         parts = wanted_parts(home, settings, choice)
+        if choice.ours and "engine" not in _running(home, parts):
+            kernel.recover(home)
+            _await_overlays_gone(settings)
+            settings = _own_overlay_port(home, settings)
         preflight(home, settings, choice, parts)
         store_settings(home, settings)
         store_choice(home, choice)
@@ -51,14 +59,40 @@ def up(home: Home, command: list[str]) -> None:
         say(f"up: engine {choice.socket}, registry 127.0.0.1:{settings.registry_port}, builder stele; {line}")
 
 
-def wanted_parts(home: Home, settings: Settings, choice: Choice) -> list[Part]:
-    """The parts that run here; Problems when programs are missing."""
+def _await_overlays_gone(settings: Settings) -> None:
+    """Wait until the kernel has taken down the overlay networks of a killed engine (30 s at most).
+
+    It does so in the background after the unmount, and holds their UDP port until then.
+    """
+    deadline = time.monotonic() + 30
+    while ports.by_kernel(settings.data_path_port) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _own_overlay_port(home: Home, settings: Settings) -> Settings:
+    """The settings, with a free port for overlay networks where nobody chose one and the default is the kernel's.
+
+    So it is beside a Swarm in another network namespace, or after an engine that was killed and never cleaned up.
+    """
+    if is_chosen(home, dict(os.environ), "data_path_port") or not ports.by_kernel(settings.data_path_port):
+        return settings
+    free = (port for port in range(settings.data_path_port + 1, 4800) if not ports.taken("0.0.0.0", port, "udp"))  # noqa: S104
+    found = replace(settings, data_path_port=next(free, settings.data_path_port))
+    say(f"UDP port {settings.data_path_port} holds overlay networks already; ours use {found.data_path_port}")
+    return found
+
+
+def wanted_parts(home: Home, settings: Settings, choice: Choice, *, write: bool = True) -> list[Part]:
+    """The parts that run here; Problems when programs are missing.
+
+    `write`: also write their configuration, and import BuildKit's image where it runs in a container.
+    """
     makers: list[Callable[[], Part]] = [
-        lambda: registry_part(home, settings),
-        lambda: buildkit_part(home, settings, choice),
+        lambda: registry_part(home, settings, write=write),
+        lambda: buildkit_part(home, settings, choice, write=write),
     ]
     if choice.ours:
-        makers.insert(0, lambda: engine_part(home))
+        makers.insert(0, lambda: engine_part(home, write=write))
     problems: list[Problem] = []
     parts: list[Part] = []
     for make in makers:
@@ -72,13 +106,12 @@ def wanted_parts(home: Home, settings: Settings, choice: Choice) -> list[Part]:
 
 
 def preflight(home: Home, settings: Settings, choice: Choice, parts: list[Part]) -> None:
-    """Report every port and engine that somebody else holds, before anything is started."""
-    current = {part.name: processes.load(part.record(home)) or processes.running(list(part.argv)) for part in parts}
-    mine = {process.pid for process in current.values() if process is not None}
+    """Problems for every port and engine that somebody else holds, before anything is started. Changes nothing."""
+    current = _running(home, parts)
+    mine = {process.pid for process in current.values()}
     needs = [registry_need(settings)]
     found: list[Problem | None] = []
-    if choice.ours and current["engine"] is None:
-        kernel.recover(home)
+    if choice.ours and "engine" not in current:
         needs += engine_needs(settings)
         found += [two_engines(pid) for pid in other_engines(home)]
         found.append(swarm.check_settings(home, settings))
@@ -86,6 +119,12 @@ def preflight(home: Home, settings: Settings, choice: Choice, parts: list[Part])
     problems = [problem for problem in found if problem is not None]
     if problems:
         raise Problems(problems)
+
+
+def _running(home: Home, parts: list[Part]) -> dict[str, Process]:
+    """The processes of those parts that run."""
+    found = {part.name: processes.load(part.record(home)) or processes.running(list(part.argv)) for part in parts}
+    return {name: process for name, process in found.items() if process is not None}
 
 
 def two_engines(pid: int) -> Problem:

@@ -2,43 +2,63 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
-from airgap.installer.layout import InstallError
+from airgap.installer.layout import Checkout, InstallError
 from airgap.installer.progress import say
 
 # command -> package
 COMMANDS = {
-    "dockerd": "docker.io",
+    "docker": "docker.io",
     "runc": "runc",
     "docker-registry": "docker-registry",
     "mmdebstrap": "mmdebstrap",
-    "nft": "nftables",
-    "iptables": "iptables",
-    "ip": "iproute2",
 }
+# What an engine of our own calls. Only root starts one, and only where no engine answers.
+ENGINE_COMMANDS = {"dockerd": "docker.io", "nft": "nftables", "iptables": "iptables", "ip": "iproute2"}
 # Ours to start and stop; as services of the machine they would take its ports.
 _SERVICES = ("docker-registry.service",)
-_ENGINE_SOCKET = Path("/var/run/docker.sock")
+_SECONDS = 10.0
 _SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
 
-def missing() -> list[str]:
-    """Packages whose command is not there."""
-    absent = [package for command, package in COMMANDS.items() if shutil.which(command, path=_SEARCH) is None]
-    if _ENGINE_SOCKET.exists() and "docker.io" in absent:
-        absent.remove("docker.io")  # an engine runs already, whoever packaged it
-    if shutil.which("docker") is None and "docker.io" not in absent:
-        absent.append("docker.io")
-    return absent
+def missing(checkout: Checkout) -> list[str]:
+    """Packages whose command (or Python module) is not there though this user needs it."""
+    packages = _absent(COMMANDS)
+    own_engine = _absent(ENGINE_COMMANDS) if os.geteuid() == 0 else []
+    if own_engine and not _engine_answers():
+        packages += [package for package in own_engine if package not in packages]
+    return packages + _venv_package(checkout)
 
 
-def install_missing() -> None:
+def _absent(commands: dict[str, str]) -> list[str]:
+    return [package for command, package in commands.items() if shutil.which(command, path=_SEARCH) is None]
+
+
+def _engine_answers() -> bool:
+    """Whether the engine that DOCKER_HOST, the docker context or the default socket names answers."""
+    command = ["docker", "version", "--format", "{{.Server.Version}}"]
+    try:
+        return subprocess.run(command, capture_output=True, timeout=_SECONDS).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def _venv_package(checkout: Checkout) -> list[str]:
+    """Debian leaves out of its Python what makes a virtual environment; other Pythons bring it along."""
+    complete = all(importlib.util.find_spec(module) for module in ("venv", "ensurepip"))
+    debian_python = Path(sys.executable).resolve().is_relative_to("/usr/bin")
+    return [] if complete or checkout.python.exists() or not debian_python else ["python3-venv"]
+
+
+def install_missing(checkout: Checkout) -> None:
     """Installs what is missing as root; otherwise says what an administrator should install."""
-    packages = missing()
+    packages = missing(checkout)
     if not packages:
         return
     command = f"apt-get install --no-install-recommends {' '.join(packages)}"

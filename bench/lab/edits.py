@@ -40,7 +40,9 @@ def bump_template(workspace: Workspace, version: int = 2) -> None:
 
 def bump_recipe(workspace: Workspace, family: str, version: int = 2) -> None:
     """A new recipe version of one family: how its containers are started and wired."""
-    _replace(workspace.folder / "runtimes" / family / "template.yaml", r"^recipe: .*$", f"recipe: {version}")
+    template = workspace.folder / "runtimes" / family / "template.yaml"
+    _replace(template, r"^recipe: .*$", f"recipe: {version}")
+    _replace(template, r"\bgrace: \d+", "grace: 33")
 
 
 def _replace(path: Path, pattern: str, replacement: str) -> None:

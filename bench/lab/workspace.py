@@ -69,9 +69,9 @@ class Workspace:
         """A new factory stack."""
         return Stack(self, name, {"kind": "release", "name": name} | settings, {})
 
-    def environment(self, name: str, **settings: Any) -> Stack:
-        """A new environment stack with both passwords set."""
-        return Stack(self, name, settings, SECRETS)
+    def environment(self, name: str, secrets: Mapping[str, str] = SECRETS, **settings: Any) -> Stack:
+        """A new environment stack; ``secrets`` are set encrypted."""
+        return Stack(self, name, settings, secrets)
 
     def close(self) -> None:
         """Remove every stack and what its objects left in the engine, whatever happened before."""

@@ -61,8 +61,8 @@ def missing(packages: Iterable[Package], archive: Archive) -> list[Package]:
     return [p for p in packages if archive.served.get((p.name, p.version)) != p]
 
 
-def usable(family: str, archive: Archive) -> tuple[list[Package], str | None]:
-    """The packages to install for a family, and a notice when they are not the committed lock's.
+def usable(family: str, archive: Archive) -> tuple[Path, str | None]:
+    """The lock to install for a family, and a notice when it is not the committed one.
 
     A mirror serves current versions only. When a locked one has vanished, the lock is refreshed in the build folder
     (never in the checkout), unless LOCKED=1 asks for an error. A refreshed lock is kept, so that the same machine makes
@@ -74,7 +74,7 @@ def usable(family: str, archive: Archive) -> tuple[list[Package], str | None]:
     packages = read(committed)
     gone = missing(packages, archive)
     if not gone:
-        return packages, None
+        return committed, None
     first = gone[0]
     served = ", ".join(archive.versions(first.name)) or "none"
     found = f"{family}: {first.name} is locked at {first.version}, the mirror serves {served}"
@@ -88,7 +88,7 @@ def usable(family: str, archive: Archive) -> tuple[list[Package], str | None]:
             archive.resolve(wanted(family)),
             "Refreshed, because the mirror no longer serves the committed one.",
         )
-    return read(refreshed), f"{found}; using a refreshed lock, {refreshed}. `make lock` makes it permanent."
+    return refreshed, f"{found}; using a refreshed lock, {refreshed}. `make lock` makes it permanent."
 
 
 def _build_folder() -> Path:

@@ -18,7 +18,7 @@ import pytest
 from bench.lab import edits
 from bench.lab.door import Door
 from bench.lab.swarm import Swarm
-from bench.lab.workspace import Stack, Workspace
+from bench.lab.workspace import SECRETS, Stack, Workspace
 
 POINTS = 20
 PORT = 18078
@@ -42,7 +42,8 @@ def small(workspace: Workspace, factory: Stack) -> Iterator[Small]:
     builder = workspace.factory("t-tiny-release", version="900.0.0", product="tiny")
     builder.up()
     windows = count(60)
-    stack = workspace.environment("t-kill", version="900.0.0", product="tiny", port=PORT, window=next(windows))
+    secrets = {"database-password": SECRETS["database-password"]}
+    stack = workspace.environment("t-kill", secrets, version="900.0.0", product="tiny", port=PORT, window=next(windows))
     stack.up()
     with Swarm(stack.name) as swarm:
         stack.configure(window=next(windows))

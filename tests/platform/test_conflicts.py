@@ -78,6 +78,18 @@ def test_chosen_ports_are_used_and_remembered(checkout: Checkout) -> None:
     assert "listens on 127.0.0.1:2399" in moved.stderr
 
 
+@pytest.mark.engine
+def test_overlay_networks_that_nobody_took_down_are_stepped_around(checkout: Checkout) -> None:
+    """What an engine that was killed and never cleaned up leaves: the kernel holds VXLAN's port, no process does."""
+    checkout.machine.run("ip", "link", "add", "left", "type", "vxlan", "id", "42", "dstport", "4789", "dev", "lo")
+    checkout.machine.run("ip", "link", "set", "left", "up")
+    said = checkout.up()
+    assert "UDP port 4789 holds overlay networks already; ours use 4790" in said
+    assert checkout.docker("info", "--format", "{{.Swarm.LocalNodeState}}") == "active"
+    assert "already" not in checkout.up()
+    assert checkout.machine.run("ip", "link", "show", "left").returncode == 0
+
+
 @pytest.fixture
 def broken_registry(tmp_path: Path) -> str:
     """A PATH on which the registry is a program that ends at once."""
@@ -133,6 +145,36 @@ def test_full_disk(machine: Machine, tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
     assert "MiB free on the disk" in result.stderr
+
+
+def test_full_disk_does_not_keep_anybody_from_stopping(machine: Machine, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    machine.run("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(small))
+    machine.run("mkdir", "-p", f"{small}/.stele/platform", f"{small}/.stele/data")
+    filled = machine.run("dd", "if=/dev/zero", f"of={small}/.stele/data/image", "bs=4k")
+    assert "No space left" in filled.stderr
+    checkout = Checkout(machine, small)
+    result = checkout.local("stop")
+    assert (result.returncode, result.stderr.count("\n")) == (0, 1), result.stderr
+    result = checkout.local("stop", "--delete-data")
+    assert result.returncode == 0, result.stderr
+    assert machine.run("ls", f"{small}/.stele").stdout.split() == ["platform.lock"]
+
+
+def test_doctor_changes_nothing(machine: Machine, tmp_path: Path) -> None:
+    """Neither in a new checkout nor beside what an earlier engine left mounted."""
+    checkout = Checkout(machine, tmp_path / "checkout")
+    result = checkout.local("doctor")
+    assert "platform: not started" in result.stdout, result.stdout + result.stderr
+    assert list(checkout.folder.iterdir()) == []
+    assert not Path(checkout.env()["STELE_RUN"]).exists()
+    left = checkout.folder / ".stele" / "data" / "engine" / "left"
+    left.mkdir(parents=True)
+    machine.run("mount", "-t", "tmpfs", "tmpfs", str(left))
+    assert "platform: not started" in checkout.local("doctor").stdout
+    assert machine.run("mountpoint", str(left)).returncode == 0
+    assert [path.name for path in (checkout.folder / ".stele").iterdir()] == ["data"]
 
 
 def test_listening_on_every_address_is_a_conflict_too(checkout: Checkout) -> None:

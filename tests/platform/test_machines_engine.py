@@ -77,33 +77,80 @@ def test_is_used_and_not_stopped(guest: Checkout, engine: Engine) -> None:
     assert guest.local("status").returncode == 0
     assert guest.local("stop").returncode == 0
     assert engine.process.poll() is None
-    assert engine.docker("info", "--format", "{{.Swarm.LocalNodeState}}") == "inactive"
+    assert swarm_state(engine) == "active"
+    assert guest.local("stop", "--delete-data").returncode == 0
+    assert engine.process.poll() is None
+    assert swarm_state(engine) == "inactive"
+
+
+def swarm_state(engine: Engine) -> str:
+    return engine.docker("info", "--format", "{{.Swarm.LocalNodeState}}")
+
+
+SERVICE = ("service", "create", "--detach", "--quiet", "--no-resolve-image")
+COMMAND = ("probe:1", "/bin/sleep", "infinity")
+
+
+def labels(checkout: str | None) -> tuple[str, ...]:
+    """What an environment puts on its objects; None: as an older version did, without the checkout."""
+    shared = ("--label", "stele.project=stele", "--label", "stele.stack=dev")
+    return shared if checkout is None else (*shared, "--label", f"stele.checkout={checkout}")
+
+
+def test_stop_takes_only_this_checkouts_services(guest: Checkout, engine: Engine) -> None:
+    """Pulumi's state goes on listing configs, secrets, networks and volumes, so they must outlive a plain stop."""
+    said = guest.up()
+    assert "Swarm initialised" in said
+    assert machine_import(engine) == 0
+    owners = {"mine": guest.env()["STELE_CHECKOUT_ID"], "neighbours": "00000000", "older": None}
+    for name, owner in owners.items():
+        engine.docker(*SERVICE, *labels(owner), "--name", name, *COMMAND)
+    mine = labels(owners["mine"])
+    engine.docker("volume", "create", *mine, "mine")
+    engine.docker("network", "create", *mine, "--driver", "overlay", "mine")
+    engine.docker("config", "create", *mine, "mine", "/etc/hostname")
+    engine.docker("secret", "create", *mine, "mine", "/etc/hostname")
+    eventually(lambda: len(engine.docker("ps", "--quiet").split()) == 3, "the services run")
+
+    result = guest.local("stop")
+    assert result.returncode == 0, result.stderr
+    assert "`make dev` brings the services back" in result.stderr
+    assert set(engine.docker("service", "ls", "--format", "{{.Name}}").split()) == {"neighbours", "older"}
+    # Stopped means stopped: the container has ended when the command returns.
+    assert len(engine.docker("ps", "--quiet").split()) == 2
+    for kind in ("volume", "network", "config", "secret"):
+        assert "mine" in engine.docker(kind, "ls", "--format", "{{.Name}}").split()
+    assert swarm_state(engine) == "active"
+
+    result = guest.local("stop", "--delete-data")
+    assert result.returncode == 0, result.stderr
+    assert "the Swarm stays" in result.stderr
+    assert set(engine.docker("service", "ls", "--format", "{{.Name}}").split()) == {"neighbours", "older"}
+    for kind in ("volume", "network", "config", "secret"):
+        assert "mine" not in engine.docker(kind, "ls", "--format", "{{.Name}}").split()
 
 
 def test_swarm_of_others_and_their_things_stay(guest: Checkout, engine: Engine) -> None:
     engine.docker("swarm", "init", "--listen-addr", "127.0.0.1", "--advertise-addr", "127.0.0.1")
     guest.up()
-    identity = guest.env()["STELE_CHECKOUT_ID"]
-    mine = ("--label", "stele.project=stele", "--label", f"stele.checkout={identity}")
-    neighbour = ("--label", "stele.project=stele", "--label", "stele.checkout=00000000")
-    command = machine_import(engine)
-    assert command == 0
-    service = ("service", "create", "--detach", "--quiet", "--no-resolve-image")
-    mount = ("--mount", "type=volume,src=mine,dst=/data", "probe:1", "/bin/sleep", "infinity")
+    mine = labels(guest.env()["STELE_CHECKOUT_ID"])
+    assert machine_import(engine) == 0
+    mount = ("--mount", "type=volume,src=mine,dst=/data", *COMMAND)
     engine.docker("volume", "create", *mine, "mine")
     engine.docker("network", "create", *mine, "--driver", "overlay", "mine")
-    engine.docker(*service, *mine, "--name", "mine", "--network", "mine", "--endpoint-mode", "dnsrr", *mount)
+    engine.docker(*SERVICE, *mine, "--name", "mine", "--network", "mine", "--endpoint-mode", "dnsrr", *mount)
     engine.docker("volume", "create", "others")
-    engine.docker("volume", "create", *neighbour, "neighbours")
-    engine.docker(*service, "--name", "others", "probe:1", "/bin/sleep", "infinity")
+    engine.docker("volume", "create", *labels("00000000"), "neighbours")
+    engine.docker("volume", "create", *labels(None), "older")
+    engine.docker(*SERVICE, "--name", "others", *COMMAND)
     eventually(lambda: len(engine.docker("ps", "--quiet").split()) == 2, "both services run")
 
     result = guest.local("stop", "--delete-data")
     assert result.returncode == 0, result.stderr
     assert engine.docker("service", "ls", "--format", "{{.Name}}") == "others"
-    assert set(engine.docker("volume", "ls", "--format", "{{.Name}}").split()) == {"others", "neighbours"}
+    assert set(engine.docker("volume", "ls", "--format", "{{.Name}}").split()) == {"others", "neighbours", "older"}
     assert "mine" not in engine.docker("network", "ls", "--format", "{{.Name}}").split()
-    assert engine.docker("info", "--format", "{{.Swarm.LocalNodeState}}") == "active"
+    assert swarm_state(engine) == "active"
 
 
 def machine_import(engine: Engine) -> int:

@@ -26,9 +26,10 @@ def deploy(declare: Declare, tmp_path: Path) -> Callable[..., tuple[Recorder, An
     store.publish(release("1.1.0", intake={"digest": "sha256:new"}), {})
     store.publish(release("2.0.0", intake={"recipe": "2", "wiring": WIRING | {"needs": ["broker"]}}), {})
 
-    def run(previous: dict[str, Any] | None = None, **values: str) -> tuple[Recorder, Any]:
-        raw = {"version": "1.0.0", "database-password": "correct-horse", "broker-password": "battery-staple"}
-        raw |= {key.replace("_", "-"): value for key, value in values.items()}
+    def run(previous: dict[str, Any] | None = None, **values: str | None) -> tuple[Recorder, Any]:
+        raw = {"version": "1.0.0", "broker-password": "battery-staple"}
+        raw |= {key.replace("_", "-"): value for key, value in values.items() if value}
+        raw = {key: value for key, value in raw.items() if values.get(key.replace("-", "_"), value)}
         settings = parse(raw, defaults={"registry": "registry:5000", "releases": str(tmp_path)})
         assert isinstance(settings, EnvironmentSettings)
         return declare(lambda: Environment("dev", settings), previous)
@@ -106,7 +107,7 @@ def test_the_gate_opens_after_the_edge_and_the_edge_after_everything_behind_it(d
 def test_secrets_are_marked_named_by_content_and_never_in_an_environment_variable(deploy: Deploy) -> None:
     recorder, outputs = deploy()
     secrets = recorder.of_type("secret:Secret")
-    assert {name.rpartition("-")[0] for name in secrets} == {"database-password", "broker-password"}
+    assert {name.rpartition("-")[0] for name in secrets} == {"broker-password"}
     changed, after = deploy(broker_password="another-secret")
     assert changed.of_type("secret:Secret").keys() != secrets.keys()
     assert outputs["services"]["broker"] != after["services"]["broker"]
@@ -145,12 +146,19 @@ def test_sizing_changes_limits_and_replicas(deploy: Deploy) -> None:
     assert intake["taskSpec"]["resources"]["limits"]["memoryBytes"] == 128 * 1024 * 1024
 
 
+def test_a_missing_secret_says_who_needs_it_and_how_to_set_it(deploy: Deploy, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        deploy(broker_password=None)
+    assert "pulumi config set --secret broker-password" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("values", "told"),
     [
         ({"version": "7.0.0"}, "'7.0.0' is not published; published versions of orders: 1.0.0, 1.1.0, 2.0.0"),
         ({"runtimes": '["intake"]'}, "intake needs broker"),
         ({"runtimes": '["intake", "printer"]'}, "stele:runtimes: 'printer' is not allowed"),
+        ({"api_token": "abcdefgh"}, "stele:api-token: '(unknown key)'"),
         ({"sizing": '{"printer": "M"}'}, "stele:sizing: 'printer' is not allowed"),
     ],
 )
