@@ -20,7 +20,7 @@ dev: ## Set up everything: toolchain, platform, release 1.0.0, the dev stack. Sa
 	$(WITH_ENV)
 	for stack in release dev; do
 		pulumi stack --stack "$$stack" >/dev/null 2>&1 || pulumi stack init "$$stack" --no-select
-		pulumi up --stack "$$stack" --yes --skip-preview
+		.venv/bin/python commands/recover.py "$$stack"
 	done
 	.venv/bin/python commands/summary.py dev
 
@@ -71,4 +71,4 @@ lock: ## Refresh every lock file: Python and Debian packages
 .PHONY: recover
 recover: ## Mend a stack after a killed `pulumi up`: make recover STACK=dev
 	@$(WITH_ENV)
-	.venv/bin/python commands/recover.py $(STACK)
+	.venv/bin/python commands/recover.py $(or $(STACK),$(error make recover needs a stack: make recover STACK=dev))

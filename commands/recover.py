@@ -1,106 +1,194 @@
 """Recover a stack after an `up` that was killed: ``make recover STACK=dev``.
 
 What a killed update may leave: a lock that never expires, operations that Pulumi recorded as begun but not as done, and
-engine objects that no state knows. In this order: refuse while the lock's holder is alive, clear the lock, remove
-objects that carry the stack's label but are not in its state (a generation that was being created; the previous one
-still serves), let Pulumi look at what is there (`refresh --clear-pending-creates`), and finish the change (`up`).
+engine objects that no state knows. In this order: refuse while the lock's holder is alive, clear the lock and hold the
+stack, remove objects that carry the stack's label but are not in its state (a generation that was being created; the
+previous one still serves), let Pulumi look at what is there (`refresh --clear-pending-creates`), and finish the change
+(`up`). It is safe to run at any time, twice, and after it was killed itself.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import getpass
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+import uuid
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 PROJECT = "stele"
+PATIENCE = 60  # seconds for the engine to take down the tasks that hold an object
 
 
-def locks(state: Path, stack: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The stack's lock files in a file backend, each with who holds it."""
-    for path in sorted((state / ".pulumi" / "locks" / "organization" / PROJECT / stack).glob("*.json")):
-        yield path, json.loads(path.read_text())
+class RecoverError(Exception):
+    """Recovery cannot go on; the text is one line that says why and what to do."""
+
+
+def lock_folder(stack: str) -> Path:
+    """Where a file backend keeps the stack's locks. Raises RecoverError for other backends: they have their own."""
+    backend = os.environ.get("PULUMI_BACKEND_URL", "")
+    if not backend.startswith("file://"):
+        raise RecoverError(
+            f"PULUMI_BACKEND_URL is {backend or 'not set'}: expected file://<folder>; "
+            'eval "$(make -s env)" first, or with another backend: pulumi cancel, then pulumi up --refresh'
+        )
+    state = Path(backend.removeprefix("file://")).expanduser()
+    return state / ".pulumi" / "locks" / "organization" / PROJECT / stack
+
+
+def read_lock(path: Path) -> dict[str, Any] | None:
+    """Who holds a lock; None when it has just gone. One that was cut short by a kill or a full disk holds nobody."""
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        content = {}
+    return content if isinstance(content, dict) else {}
 
 
 def alive(holder: dict[str, Any]) -> bool:
-    """Whether the process that took the lock still runs; on another host, which cannot be seen, it counts as alive."""
+    """Whether the process that took a lock still runs; on another host, which cannot be seen, it counts as alive."""
+    if not holder:
+        return False
     if holder.get("hostname") != socket.gethostname():
         return True
+    process = Path(f"/proc/{holder.get('pid')}")
     try:
-        started = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", holder["timestamp"]))
-        boot = float(Path("/proc/stat").read_text().split("btime ")[1].split()[0])
-        fields = Path(f"/proc/{holder['pid']}/stat").read_text().rsplit(")", 1)[1].split()
-    except FileNotFoundError:
+        name = (process / "comm").read_text()
+        dead = (process / "stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
         return False
-    began = boot + int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    # A younger process has only inherited the number.
-    return fields[0] != "Z" and began <= started.timestamp() + 2
+    # Another program has only inherited the number. Locks are taken by the CLI and by this command.
+    return not dead and name in ("pulumi\n", Path("/proc/self/comm").read_text())
 
 
-def pulumi(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the Pulumi CLI, showing what it says."""
-    return subprocess.run(["pulumi", *arguments, "--non-interactive"], check=False, text=True)
+@contextlib.contextmanager
+def held(stack: str) -> Iterator[None]:
+    """Hold the stack with a lock in Pulumi's own form, so that an `up` meanwhile is told who holds it.
+
+    Clears the locks of holders that are gone. Raises RecoverError when one is alive.
+    """
+    folder = lock_folder(stack)
+    _refuse_or_clear(stack, folder, None)
+    folder.mkdir(parents=True, exist_ok=True)
+    own = folder / f"{uuid.uuid4()}.json"
+    now = datetime.now().astimezone().isoformat()
+    holder = {"pid": os.getpid(), "username": getpass.getuser(), "hostname": socket.gethostname(), "timestamp": now}
+    own.write_text(json.dumps(holder))
+    try:
+        _refuse_or_clear(stack, folder, own)  # whoever came at the same moment has seen ours, or we see theirs
+        yield
+    finally:
+        own.unlink(missing_ok=True)
 
 
-def known(stack: str) -> tuple[set[str], set[str]]:
-    """Ids and names of every docker object in the stack's state. Pending operations do not count as known."""
-    shown = subprocess.run(
-        ["pulumi", "stack", "export", "-s", stack], check=True, capture_output=True, text=True
-    ).stdout
-    resources = json.loads(shown)["deployment"].get("resources") or []
-    docker = [resource for resource in resources if resource["type"].startswith("docker:")]
-    return {resource.get("id", "") for resource in docker}, {
-        resource.get("outputs", {}).get("name", "") for resource in docker
-    }
+def _refuse_or_clear(stack: str, folder: Path, own: Path | None) -> None:
+    for path in sorted(folder.glob("*.json")):
+        holder = read_lock(path) if path != own else None
+        if holder is None:
+            continue
+        who = "{username}@{hostname}, process {pid}, since {timestamp}".format_map(
+            {"username": "?", "hostname": "?", "pid": "?", "timestamp": "?"} | holder
+        )
+        if alive(holder):
+            raise RecoverError(
+                f"{stack} is held by {who}, which still runs: wait for it; "
+                f"if it is on another machine and gone: pulumi cancel -s {stack}, then again"
+            )
+        say(f"clearing the lock of {who}, which is gone")
+        path.unlink(missing_ok=True)
 
 
-def remove_orphans(stack: str) -> list[str]:
+def say(line: str) -> None:
+    """One line of progress."""
+    print(f"recover: {line}", file=sys.stderr, flush=True)
+
+
+def pulumi(*arguments: str) -> int:
+    """Run the Pulumi CLI, showing what it says; its exit code."""
+    return subprocess.run(["pulumi", *arguments, "--non-interactive"], check=False).returncode
+
+
+def known_ids(stack: str) -> set[str]:
+    """Ids of every docker object in the stack's state. What was begun and not recorded as done does not count."""
+    done = subprocess.run(["pulumi", "stack", "export", "-s", stack], check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise RecoverError((done.stderr.strip().splitlines() or ["pulumi stack export failed"])[-1])
+    resources = json.loads(done.stdout)["deployment"].get("resources") or []
+    return {resource.get("id", "") for resource in resources if resource["type"].startswith("docker:")}
+
+
+def remove_orphans(stack: str) -> None:
     """Remove services, configurations, secrets and networks of this stack that its state does not know.
 
-    Volumes stay: they hold data, and creating one that exists is no error.
+    Volumes stay: they hold data, and creating one that exists is no error. Raises RecoverError naming what cannot be
+    removed, or the engine when it does not answer.
     """
     import docker
+    import requests
 
-    client: Any = docker.DockerClient.from_env()
-    ids, _ = known(stack)
-    label = {"label": f"stele.stack={stack}"}
-    removed = []
-    for kind in (client.services, client.configs, client.secrets, client.networks):
-        for item in kind.list(filters=label):
-            if item.id not in ids:
-                name = item.name
-                item.remove()
-                removed.append(name)
-    return removed
+    known = known_ids(stack)
+    labels = [f"stele.stack={stack}"]
+    # Several checkouts may share one engine, each with a stack of this name.
+    if checkout := os.environ.get("STELE_CHECKOUT_ID"):
+        labels.append(f"stele.checkout={checkout}")
+    try:
+        client: Any = docker.DockerClient.from_env()
+        for kind in (client.services, client.configs, client.secrets, client.networks):
+            for item in kind.list(filters={"label": labels}):
+                if item.id not in known:
+                    _remove(item.name, item.remove)
+                    say(f"removed {item.name}, which the killed update had begun to create")
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise RecoverError(f"the Docker engine at {os.environ.get('DOCKER_HOST', '(default)')}: {error}") from error
+
+
+def _remove(name: str, remove: Callable[[], object]) -> None:
+    """Remove one object, waiting for the tasks that still hold it."""
+    import docker
+
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            remove()
+        except docker.errors.NotFound:
+            return
+        except docker.errors.APIError as error:
+            if time.monotonic() > deadline:
+                raise RecoverError(f"{name} is still in use after {PATIENCE} s: {error.explanation}") from error
+            time.sleep(0.5)
+        else:
+            return
+
+
+def recover(stack: str, *, up: bool) -> int:
+    """Recover one stack; the exit code is that of the last Pulumi command. Raises RecoverError."""
+    with held(stack):
+        remove_orphans(stack)
+    failed = pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates", "-s", stack)
+    return failed if failed or not up else pulumi("up", "--yes", "--skip-preview", "-s", stack)
 
 
 def main(arguments: list[str]) -> int:
-    """``recover STACK [--no-up]``; the exit code is that of the last Pulumi command."""
-    if not arguments:
-        print("usage: make recover STACK=<stack>", file=sys.stderr)
-        return 2
-    stack = arguments[0]
-    state = Path(os.environ["PULUMI_BACKEND_URL"].removeprefix("file://"))
-    for path, holder in locks(state, stack):
-        who = f"{holder['username']}@{holder['hostname']}, process {holder['pid']}, since {holder['timestamp']}"
-        if alive(holder):
-            print(f"recover: {stack} is held by {who}, which still runs: wait for it, or end it first", file=sys.stderr)
-            return 1
-        print(f"recover: clearing the lock of {who}, which is gone")
-        path.unlink(missing_ok=True)
-    for name in remove_orphans(stack):
-        print(f"recover: removed {name}, which the killed update had begun to create")
-    if pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates", "-s", stack).returncode:
+    """``recover STACK [--no-up]``."""
+    parser = argparse.ArgumentParser(prog="make recover", usage="make recover STACK=<stack>")
+    parser.add_argument("stack")
+    parser.add_argument("--no-up", action="store_true", help="only clean up; do not finish the change")
+    chosen = parser.parse_args(arguments)
+    try:
+        return recover(chosen.stack, up=not chosen.no_up)
+    except RecoverError as error:
+        say(str(error))
         return 1
-    if "--no-up" in arguments:
-        return 0
-    return pulumi("up", "--yes", "--skip-preview", "-s", stack).returncode
 
 
 if __name__ == "__main__":

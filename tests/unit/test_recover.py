@@ -1,0 +1,84 @@
+"""Whose lock `make recover` respects, and whose it clears."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands.recover import RecoverError, held, lock_folder, main
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}")
+    path = lock_folder("dev")
+    path.mkdir(parents=True)
+    return path
+
+
+def lock(folder: Path, **holder: Any) -> Path:
+    path = folder / "a.json"
+    told = {"username": "ada", "hostname": socket.gethostname(), "timestamp": "2026-11-21T06:00:00Z"}
+    path.write_text(json.dumps(told | holder))
+    return path
+
+
+@pytest.fixture
+def gone() -> int:
+    """The process id of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_a_dead_holders_lock_is_cleared_and_the_stack_is_held_meanwhile(folder: Path, gone: int) -> None:
+    stale = lock(folder, pid=gone)
+    with held("dev"):
+        assert not stale.exists()
+        (own,) = folder.glob("*.json")
+        # What Pulumi shows to whoever runs `up` now.
+        assert json.loads(own.read_text()).keys() == {"pid", "username", "hostname", "timestamp"}
+    assert not list(folder.glob("*.json"))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]"])
+def test_a_lock_that_was_cut_short_is_cleared(folder: Path, content: str) -> None:
+    (folder / "a.json").write_text(content)
+    with held("dev"):
+        pass
+    assert not list(folder.glob("*.json"))
+
+
+@pytest.mark.parametrize("holder", [{"pid": os.getpid()}, {"pid": 1, "hostname": "another-machine"}])
+def test_a_living_holder_is_named_and_left_alone(folder: Path, holder: dict[str, Any]) -> None:
+    path = lock(folder, **holder)
+    told = rf"dev is held by ada@.*, process {holder['pid']}, since 2026-11-21T06"
+    with pytest.raises(RecoverError, match=told), held("dev"):
+        pytest.fail("the stack was taken over")
+    assert list(folder.glob("*.json")) == [path]
+
+
+def test_a_second_recovery_at_the_same_time_is_refused(folder: Path) -> None:
+    with held("dev"), pytest.raises(RecoverError, match="which still runs"), held("dev"):
+        pytest.fail("two at once")
+    with held("dev"):
+        pass
+
+
+@pytest.mark.parametrize("backend", ["", "s3://somewhere"])
+def test_another_backend_is_refused_in_one_line(
+    backend: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", backend)
+    assert main(["dev"]) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "PULUMI_BACKEND_URL" in told
+    assert "pulumi cancel" in told
