@@ -60,15 +60,16 @@ down: ## Stop what `make dev` started; data survives unless DATA=delete
 	@platform/local stop $(if $(filter delete,$(DATA)),--delete-data)
 
 .PHONY: lock
-lock: ## Refresh every lock file: Python and Debian packages
+lock: ## Refresh every lock file: Python and Debian packages, and Java libraries if Maven is there
 	@$(PYTHON) airgap/install --dev
 	for name in requirements requirements-dev; do
 		.venv/bin/uv pip compile --quiet --upgrade --generate-hashes --python-version 3.11 --no-header \
 			--no-emit-index-url --no-emit-find-links "$$name.in" --output-file "$$name.lock"
 	done
 	runtimes/base/lock --all
+	if command -v mvn >/dev/null; then runtimes/jvm/lock; else echo "make lock: no mvn here: libraries.lock of jvm stays as it is"; fi
 
 .PHONY: recover
 recover: ## Mend a stack after a killed `pulumi up`: make recover STACK=dev
-	@$(WITH_ENV)
+	@[ -n "$${PULUMI_BACKEND_URL:-}" ] || { $(WITH_ENV); } # a state that was chosen stays chosen
 	.venv/bin/python commands/recover.py $(or $(STACK),$(error make recover needs a stack: make recover STACK=dev))

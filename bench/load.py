@@ -1,15 +1,19 @@
 """Load on the front door: keep-alive connections, unique order ids, every answer checked, nothing retried.
 
 ``python -m bench.load URL OUTPUT.json --rate 150 --connections 24`` runs until it gets SIGTERM or ``--seconds`` are
-over, then reads every acknowledged order back and writes what it saw. A request that was sent and not answered as it
-should be is a failure, whatever the reason. Only an idle connection that the server closed *before* a request is opened
-anew, as every HTTP client does (RFC 9112, 9.3.1).
+over, then reads every acknowledged order back, counts what is stored, and writes what it saw. A request that was sent
+and not answered as it should be is a failure, whatever the reason. Only an idle connection that the server closed
+*before* a request is opened anew, as every HTTP client does (RFC 9112, 9.3.1).
+
+Requests are due at fixed times, whether or not earlier ones have been answered, and a latency begins when its request
+was due: callers who would have come during a stall are counted as having waited.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import random
 import signal
@@ -21,69 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-ANSWER_LIMIT = 60.0  # seconds; latency is allowed during a hand-over, silence is not
-
-
-class RequestError(Exception):
-    """A request that was not answered as it should be."""
-
-
-class Connection:
-    """One keep-alive HTTP/1.1 connection."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._address = (host, port)
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self.opened = 0
-
-    async def request(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
-        """Send one request and return status and body. Raises RequestError."""
-        try:
-            await self._ready()
-            assert self._reader is not None
-            assert self._writer is not None
-            head = f"{method} {path} HTTP/1.1\r\nHost: {self._address[0]}\r\nContent-Length: {len(body)}\r\n\r\n"
-            self._writer.write(head.encode() + body)
-            return await asyncio.wait_for(self._answer(), ANSWER_LIMIT)
-        except (OSError, asyncio.IncompleteReadError, TimeoutError, ValueError) as error:
-            self.close()
-            raise RequestError(f"{type(error).__name__}: {error}") from None
-
-    async def _ready(self) -> None:
-        if self._writer is not None and self._reader is not None and not self._reader.at_eof():
-            return
-        self.close()
-        self._reader, self._writer = await asyncio.open_connection(*self._address)
-        self.opened += 1
-
-    async def _answer(self) -> tuple[int, bytes]:
-        assert self._reader is not None
-        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        status = int(head[0].split(" ", 2)[1])
-        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
-        if headers.get("transfer-encoding", "").lower() == "chunked":
-            body = await self._chunks()
-        else:
-            body = await self._reader.readexactly(int(headers.get("content-length", "0")))
-        if headers.get("connection", "").lower() == "close":
-            self.close()
-        return status, body
-
-    async def _chunks(self) -> bytes:
-        assert self._reader is not None
-        parts = []
-        while size := int((await self._reader.readuntil(b"\r\n")).split(b";")[0], 16):
-            parts.append(await self._reader.readexactly(size))
-            await self._reader.readexactly(2)
-        await self._reader.readuntil(b"\r\n")
-        return b"".join(parts)
-
-    def close(self) -> None:
-        """Drop the connection; the next request opens another."""
-        if self._writer is not None:
-            self._writer.close()
-        self._reader = self._writer = None
+from bench.connection import Connection, RequestError
 
 
 @dataclass
@@ -92,12 +34,15 @@ class Report:
 
     requests: int = 0
     acknowledged: list[str] = field(default_factory=list)
+    uncertain: int = 0  # orders that were sent and not acknowledged: they may be stored or not
     failures: list[dict[str, object]] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
+    unsent: int = 0  # requests that were due when the load ended, and never sent
     versions: Counter[str] = field(default_factory=Counter)
     connections: int = 0
-    unread: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)  # acknowledged orders that could not be read back, and why
     seen: set[str] = field(default_factory=set)  # orders that were read back once: they must stay readable
+    stored: dict[str, int] = field(default_factory=dict)  # GET /orders before and after, and what it may be after
 
     def failed(self, what: str, reason: str) -> None:
         """Record one failed request with the time of day."""
@@ -117,6 +62,8 @@ class Report:
             "acknowledged": len(self.acknowledged),
             "acknowledged_unreadable": len(self.unread),
             "unreadable": self.unread[:100],
+            "stored": self.stored,
+            "unsent": self.unsent,
             "latency_ms": at | {"max": round(ordered[-1] * 1000, 1)},
             "connections_opened": self.connections,
             "versions": self.versions,
@@ -126,35 +73,55 @@ class Report:
 _QUANTILES = (("p50", 0.5), ("p99", 0.99), ("p999", 0.999))
 
 
-async def _one(connection: Connection, report: Report) -> None:
+def order_of(identity: str) -> dict[str, object]:
+    """The order of an id (hex digits). Item and quantity follow from it, so that mixed-up orders show."""
+    return {"id": identity, "item": f"slab {identity[:8]}", "quantity": 1 + int(identity[-3:], 16)}
+
+
+async def _one(connection: Connection, report: Report, due: float) -> None:
     """One request of the mix: six in ten new orders, three reads of acknowledged ones, one look at the version."""
     kind = random.random()  # noqa: S311 - a mix of requests, nothing secret
-    began = time.monotonic()
     report.requests += 1
     what = "GET /version"
     try:
         if kind < 0.6 or not report.acknowledged:
             order = uuid.uuid4().hex
             what = f"POST /orders {order}"
-            body = json.dumps({"id": order, "item": "stele", "quantity": 1}).encode()
-            _expect(await connection.request("POST", "/orders", body), 202)
-            report.acknowledged.append(order)
+            await _post(connection, report, order)
         elif kind < 0.9:
             order = random.choice(report.acknowledged)  # noqa: S311
             what = f"GET /orders/{order}"
-            # An order is stored a moment after it is acknowledged: not there yet is an honest answer, gone is not.
-            allowed = (200,) if order in report.seen else (200, 404)
-            status, stored = _expect(await connection.request("GET", f"/orders/{order}"), *allowed)
-            if status == 200:
-                if json.loads(stored)["id"] != order:
-                    raise RequestError(f"another order: {stored[:120]!r}")
-                report.seen.add(order)
+            await _read(connection, report, order)
         else:
             version = json.loads(_expect(await connection.request("GET", "/version"), 200)[1])["version"]
             report.versions[version] += 1
     except (RequestError, ValueError, KeyError) as failure:  # the latter two: an answer that is not what it should be
         report.failed(what, str(failure))
-    report.latencies.append(time.monotonic() - began)
+    report.latencies.append(time.monotonic() - due)
+
+
+async def _post(connection: Connection, report: Report, order: str) -> None:
+    try:
+        _expect(await connection.request("POST", "/orders", json.dumps(order_of(order)).encode()), 202)
+    except RequestError:
+        report.uncertain += 1
+        raise
+    report.acknowledged.append(order)
+
+
+async def _read(connection: Connection, report: Report, order: str) -> bool:
+    """Read an acknowledged order: whether it is there yet. Raises RequestError for any other answer than it should be.
+
+    An order is stored a moment after it is acknowledged: not there yet is an honest answer, gone again is not.
+    """
+    allowed = (200,) if order in report.seen else (200, 404)
+    status, stored = _expect(await connection.request("GET", f"/orders/{order}"), *allowed)
+    if status == 404:
+        return False
+    if json.loads(stored) != order_of(order):
+        raise RequestError(f"another order: {stored[:120]!r}")
+    report.seen.add(order)
+    return True
 
 
 def _expect(answer: tuple[int, bytes], *allowed: int) -> tuple[int, bytes]:
@@ -176,35 +143,60 @@ async def _tell(report: Report, stop: asyncio.Event) -> None:
 
 
 async def _worker(connection: Connection, report: Report, interval: float, stop: asyncio.Event) -> None:
-    await asyncio.sleep(random.random() * interval)  # noqa: S311
-    due = time.monotonic()
-    while not stop.is_set():
-        await _one(connection, report)
-        due = max(due + interval, time.monotonic())
-        await asyncio.sleep(due - time.monotonic())
+    due = time.monotonic() + random.random() * interval  # noqa: S311
+    while not await _stopped(stop, due):
+        await _one(connection, report, due)
+        due += interval
+    while due < (now := time.monotonic()):
+        report.unsent += 1
+        report.latencies.append(now - due)
+        due += interval
+
+
+async def _stopped(stop: asyncio.Event, due: float) -> bool:
+    """Wait until a request is due; True when the load ended before or has ended already."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), max(0.0, due - time.monotonic()))
+    return stop.is_set()
 
 
 async def _read_back(connections: list[Connection], report: Report, limit: float) -> None:
-    """Every acknowledged order must be readable, at the latest ``limit`` seconds after the load ended."""
+    """Every acknowledged order must be readable as it was sent, at the latest ``limit`` seconds after the load."""
     deadline = time.monotonic() + limit
     queue = list(report.acknowledged)
 
     async def read(connection: Connection) -> None:
         while queue:
             order = queue.pop()
-            while True:
-                try:
-                    status, body = await connection.request("GET", f"/orders/{order}")
-                    if status == 200 and json.loads(body)["id"] == order:
-                        break
-                except RequestError:
-                    pass
-                if time.monotonic() > deadline:
-                    report.unread.append(order)
-                    break
-                await asyncio.sleep(0.2)
+            try:
+                while not await _read(connection, report, order):
+                    if time.monotonic() > deadline:
+                        raise RequestError(f"not there {limit:g} s after the load ended")
+                    await asyncio.sleep(0.2)
+            except (RequestError, ValueError) as failure:
+                report.unread.append(f"{order}: {failure}")
 
     await asyncio.gather(*(read(connection) for connection in connections))
+
+
+async def _count(connection: Connection, report: Report) -> int | None:
+    """How many orders are stored; None when it cannot be told, which counts as a failure."""
+    try:
+        return int(json.loads(_expect(await connection.request("GET", "/orders"), 200)[1])["count"])
+    except (RequestError, ValueError, KeyError) as failure:
+        report.failed("GET /orders", str(failure))
+        return None
+
+
+def _compare_counts(report: Report, before: int | None, after: int | None) -> None:
+    """What is stored more must be the acknowledged orders, once each, and at most the uncertain ones besides."""
+    if before is None or after is None:
+        return
+    least = before + len(report.acknowledged)
+    most = least + report.uncertain
+    report.stored = {"before": before, "after": after, "least": least, "most": most}
+    if not least <= after <= most:
+        report.failed("GET /orders", f"{after} orders are stored, expected {least} to {most}")
 
 
 async def run(url: str, rate: float, count: int, seconds: float | None, read_back: float) -> Report:
@@ -218,9 +210,11 @@ async def run(url: str, rate: float, count: int, seconds: float | None, read_bac
         loop.call_later(seconds, stop.set)
     report = Report()
     connections = [Connection(parts.hostname or "127.0.0.1", parts.port or 80) for _ in range(count)]
+    before = await _count(connections[0], report)
     workers = (_worker(each, report, count / rate, stop) for each in connections)
     await asyncio.gather(_tell(report, stop), *workers)
     await _read_back(connections, report, read_back)
+    _compare_counts(report, before, await _count(connections[0], report))
     report.connections = sum(each.opened for each in connections)
     for each in connections:
         each.close()

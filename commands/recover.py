@@ -17,6 +17,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -37,8 +38,8 @@ def lock_folder(stack: str) -> Path:
     backend = os.environ.get("PULUMI_BACKEND_URL", "")
     if not backend.startswith("file://"):
         raise RecoverError(
-            f"PULUMI_BACKEND_URL is {backend or 'not set'}: expected file://<folder>; "
-            'eval "$(make -s env)" first, or with another backend: pulumi cancel, then pulumi up --refresh'
+            f'PULUMI_BACKEND_URL is {backend or "not set"}, not a folder (file://): eval "$(make -s env)" for the '
+            f"local one; for another: pulumi cancel -s {stack}, then commands/recover.py {stack} --cancelled"
         )
     state = Path(backend.removeprefix("file://")).expanduser()
     return state / ".pulumi" / "locks" / "organization" / PROJECT / stack
@@ -66,9 +67,20 @@ def alive(holder: dict[str, Any]) -> bool:
         name = (process / "comm").read_text()
         dead = (process / "stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except OSError:
-        return False
+        return hidden(holder.get("pid"))
     # Another program has only inherited the number. Locks are taken by the CLI and by this command.
     return not dead and name in ("pulumi\n", Path("/proc/self/comm").read_text())
+
+
+def hidden(pid: object) -> bool:
+    """Whether a process that /proc does not show runs all the same (another user's, under ``hidepid``)."""
+    try:
+        os.kill(int(str(pid)), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -79,16 +91,27 @@ def held(stack: str) -> Iterator[None]:
     """
     folder = lock_folder(stack)
     _refuse_or_clear(stack, folder, None)
-    folder.mkdir(parents=True, exist_ok=True)
     own = folder / f"{uuid.uuid4()}.json"
-    now = datetime.now().astimezone().isoformat()
-    holder = {"pid": os.getpid(), "username": getpass.getuser(), "hostname": socket.gethostname(), "timestamp": now}
-    own.write_text(json.dumps(holder))
     try:
+        _write_lock(own)
         _refuse_or_clear(stack, folder, own)  # whoever came at the same moment has seen ours, or we see theirs
         yield
     finally:
         own.unlink(missing_ok=True)
+
+
+def _write_lock(path: Path) -> None:
+    """Write a lock as Pulumi does, whole or not at all: half a lock would be taken for nobody's."""
+    now = datetime.now().astimezone().isoformat()
+    holder = {"pid": os.getpid(), "username": getpass.getuser(), "hostname": socket.gethostname(), "timestamp": now}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent.parent, prefix=".lock-", suffix=".tmp") as whole:
+            whole.write(json.dumps(holder))
+            whole.flush()
+            os.link(whole.name, path)
+    except OSError as error:
+        raise RecoverError(f"cannot write {path}: {error.strerror}; free some space, or work as its owner") from error
 
 
 def _refuse_or_clear(stack: str, folder: Path, own: Path | None) -> None:
@@ -143,6 +166,7 @@ def remove_orphans(stack: str) -> None:
         labels.append(f"stele.checkout={checkout}")
     try:
         client: Any = docker.DockerClient.from_env()
+        refuse_strangers(client, stack, labels, known)
         for kind in (client.services, client.configs, client.secrets, client.networks):
             for item in kind.list(filters={"label": labels}):
                 if item.id not in known:
@@ -150,6 +174,23 @@ def remove_orphans(stack: str) -> None:
                     say(f"removed {item.name}, which the killed update had begun to create")
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise RecoverError(f"the Docker engine at {os.environ.get('DOCKER_HOST', '(default)')}: {error}") from error
+
+
+def refuse_strangers(client: Any, stack: str, labels: list[str], known: set[str]) -> None:
+    """Raise RecoverError when services of this stack hang on networks that its state does not know.
+
+    Pulumi records a network before it creates a service on it. So such services are no left-overs: they serve, and
+    were made with another state (a second clone, another backend, a state that was lost).
+    """
+    host = {network.id for network in client.networks.list(names=["host"])}
+    for service in client.services.list(filters={"label": labels}):
+        networks = {network["Target"] for network in service.attrs["Spec"]["TaskTemplate"].get("Networks") or []}
+        if service.id not in known and networks - host and not networks & known:
+            raise RecoverError(
+                f"{service.name} runs, but the state at {os.environ['PULUMI_BACKEND_URL']} does not know its network: "
+                f"it was made with another state of {stack}; use that one (PULUMI_BACKEND_URL), "
+                "or remove the service yourself (docker service rm)"
+            )
 
 
 def _remove(name: str, remove: Callable[[], object]) -> None:
@@ -170,9 +211,12 @@ def _remove(name: str, remove: Callable[[], object]) -> None:
             return
 
 
-def recover(stack: str, *, up: bool) -> int:
-    """Recover one stack; the exit code is that of the last Pulumi command. Raises RecoverError."""
-    with held(stack):
+def recover(stack: str, *, up: bool, cancelled: bool) -> int:
+    """Recover one stack; the exit code is that of the last Pulumi command. Raises RecoverError.
+
+    ``cancelled``: the caller has cleared the lock of a backend that is no folder.
+    """
+    with contextlib.nullcontext() if cancelled else held(stack):
         remove_orphans(stack)
     failed = pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates", "-s", stack)
     return failed if failed or not up else pulumi("up", "--yes", "--skip-preview", "-s", stack)
@@ -183,9 +227,10 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make recover", usage="make recover STACK=<stack>")
     parser.add_argument("stack")
     parser.add_argument("--no-up", action="store_true", help="only clean up; do not finish the change")
+    parser.add_argument("--cancelled", action="store_true", help="another backend than a folder, after `pulumi cancel`")
     chosen = parser.parse_args(arguments)
     try:
-        return recover(chosen.stack, up=not chosen.no_up)
+        return recover(chosen.stack, up=not chosen.no_up, cancelled=chosen.cancelled)
     except RecoverError as error:
         say(str(error))
         return 1

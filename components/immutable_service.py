@@ -20,7 +20,8 @@ from components.manifest import digest_of, fingerprint
 from components.recipe import Recipe, Sizing
 from components.witness import Witness
 
-GENERATION_PORTS = range(20000, 30000)  # below Linux's ephemeral ports, so nothing is there by accident
+# Below Linux's ephemeral ports, so nothing is there by accident; a thousand, so that two generations hardly ever meet.
+GENERATION_PORTS = range(29000, 30000)
 FRONT_PORT = 8080  # where the front door listens inside its container
 
 

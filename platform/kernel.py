@@ -16,6 +16,8 @@ from processes import Process
 IPTABLES = ("filter", "nat", "mangle", "raw")
 """Tables that iptables-nft makes when it is first used."""
 BRIDGES = ("docker0", "docker_gwbridge")
+DOORS = "29000-29999"
+"""As components/immutable_service.py has it: docker publishes on every address, and its rules come before `input`."""
 RULE = re.compile(r"\b(DOCKER[-A-Z0-9]*|docker0|docker_gwbridge|br-[0-9a-f]{12})\b")
 
 
@@ -61,8 +63,8 @@ def guard_name(home: Home) -> str:
 
 
 def guard(home: Home, port: int) -> bool:
-    """Keep VXLAN on this machine: the kernel's socket for it listens on every address, so drop what comes
-    from elsewhere. False when nftables is not available."""
+    """Keep on this machine what listens on every address: the kernel's VXLAN socket, and the ports that front doors
+    use behind their public one. False when nftables is not available."""
     name = guard_name(home)
     if ("inet", name) in nft_tables():
         return True
@@ -70,6 +72,10 @@ def guard(home: Home, port: int) -> bool:
   chain input {{
     type filter hook input priority -10; policy accept;
     iifname != "lo" udp dport {port} drop
+  }}
+  chain doors {{
+    type filter hook prerouting priority -300; policy accept;
+    iifname != "lo" tcp dport {DOORS} fib daddr type local drop
   }}
 }}
 """

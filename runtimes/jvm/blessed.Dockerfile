@@ -41,7 +41,7 @@ RUN cd /opt/stele/lib && find /opt/stele/lib -name '*.jar' | LC_ALL=C sort | pas
 COPY --from=truststore /cacerts /cacerts
 RUN /source/blessed/bless jvm "${TEMPLATE_VERSION}" && \
     cp -a /opt/stele/lib/. /layer/opt/stele/lib/ && \
-    install -D /cacerts /layer/etc/ssl/certs/java/cacerts && \
+    install -D -m 0644 /cacerts /layer/etc/ssl/certs/java/cacerts && \
     /source/blessed/bless seal
 
 FROM base

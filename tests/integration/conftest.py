@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from bench.lab import edits, ground
+from bench.lab import edits
 from bench.lab.door import Door
 from bench.lab.loading import Load
 from bench.lab.swarm import Swarm
 from bench.lab.workspace import Stack, Workspace
+from tests.conftest import BASE
 
 HERE = Path(__file__).parent
 PORT = 18080
-BASE, FLOW, TEMPLATE, RECIPE = "900.0.0", "900.1.0", "900.2.0", "900.3.0"
+FLOW, TEMPLATE, RECIPE = "900.1.0", "900.2.0", "900.3.0"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,28 +28,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.engine)
-
-
-@pytest.fixture(scope="session")
-def platform() -> dict[str, str]:
-    """The toolchain and the local platform, brought up if they are not."""
-    return ground.environment()
-
-
-@pytest.fixture(scope="session")
-def workspace(platform: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    """A copy of the project in a folder of its own."""
-    workspace = Workspace(tmp_path_factory.mktemp("lab"))
-    yield workspace
-    workspace.close()
-
-
-@pytest.fixture(scope="session")
-def factory(workspace: Workspace) -> Stack:
-    """The factory stack, with release BASE published."""
-    stack = workspace.factory("t-release", version=BASE)
-    stack.up()
-    return stack
 
 
 @dataclass

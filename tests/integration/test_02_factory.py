@@ -12,7 +12,8 @@ import pytest
 from bench.lab import edits, ground
 from bench.lab.images import layers
 from bench.lab.workspace import Stack, Workspace
-from tests.integration.conftest import BASE, FLOW, TEMPLATE
+from tests.conftest import BASE
+from tests.integration.conftest import FLOW, TEMPLATE
 
 
 def manifest(workspace: Workspace, version: str) -> dict[str, object]:

@@ -9,7 +9,8 @@ import pytest
 
 from bench.lab.door import new_id
 from bench.lab.workspace import wait_until
-from tests.integration.conftest import BASE, PORT, Product
+from tests.conftest import BASE
+from tests.integration.conftest import PORT, Product
 
 
 def stored(product: Product, order: str) -> dict[str, object]:

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from bench.lab.workspace import wait_until
-from tests.integration.conftest import BASE, FLOW, RECIPE, TEMPLATE, Product
+from tests.conftest import BASE
+from tests.integration.conftest import FLOW, RECIPE, TEMPLATE, Product
 
 Releases = dict[str, dict[str, str]]
 

@@ -6,7 +6,8 @@ import pytest
 
 from bench.lab import edits
 from bench.lab.workspace import Stack
-from tests.integration.conftest import BASE, Product
+from tests.conftest import BASE
+from tests.integration.conftest import Product
 
 WINDOW = 25  # seconds; every good generation of the sample product needs less
 

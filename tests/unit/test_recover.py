@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from commands.recover import RecoverError, held, lock_folder, main
+from commands.recover import RecoverError, held, lock_folder, main, refuse_strangers
 
 
 @pytest.fixture
@@ -82,3 +84,38 @@ def test_another_backend_is_refused_in_one_line(
     assert told.count("\n") == 1
     assert "PULUMI_BACKEND_URL" in told
     assert "pulumi cancel" in told
+
+
+def test_half_a_lock_is_never_seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(RecoverError, match="No space left on device"), held("dev"):
+        pytest.fail("the stack was not held")
+    assert not list(folder.parent.rglob("*.*"))
+
+
+class Engine:
+    """As much of docker-py's client as is looked at before anything is removed."""
+
+    def __init__(self, *services: tuple[str, str]) -> None:
+        self.networks = SimpleNamespace(list=lambda **_: [SimpleNamespace(id="host")])
+        self.services = SimpleNamespace(list=lambda **_: [self._service(*service) for service in services])
+
+    @staticmethod
+    def _service(name: str, network: str) -> SimpleNamespace:
+        return SimpleNamespace(
+            id=f"id-{name}", name=name, attrs={"Spec": {"TaskTemplate": {"Networks": [{"Target": network}]}}}
+        )
+
+
+@pytest.mark.parametrize("known", [set(), {"another-network", "id-other"}])
+def test_services_of_another_state_are_no_left_overs(folder: Path, known: set[str]) -> None:
+    with pytest.raises(RecoverError, match=r"dev-intake-1 runs, but the state at .* does not know its network"):
+        refuse_strangers(Engine(("dev-intake-1", "network")), "dev", [], known)
+
+
+def test_left_overs_of_this_state_are_told_apart(folder: Path) -> None:
+    engine = Engine(("dev-intake-1", "network"), ("dev-edge-gate-1", "host"))
+    refuse_strangers(engine, "dev", [], {"network"})

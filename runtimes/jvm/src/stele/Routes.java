@@ -83,7 +83,6 @@ final class Routes {
 
     /** Tries until the dependency answers once; the reason shows on {@code /ready} meanwhile. */
     private void await(String name, Callable<? extends AutoCloseable> connect) throws InterruptedException {
-        String said = "";
         while (true) {
             try (AutoCloseable reached = connect.call()) {
                 LOG.info("{} reached", name);
@@ -92,10 +91,6 @@ final class Routes {
                 throw stop;
             } catch (Exception unreachable) {
                 readiness.note("waiting for " + name + ": " + rootOf(unreachable).getMessage());
-                if (!readiness.reason().equals(said)) {
-                    said = readiness.reason();
-                    LOG.info(said);
-                }
                 TimeUnit.MILLISECONDS.sleep(100);
             }
         }
