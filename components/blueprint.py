@@ -12,6 +12,7 @@ import yaml
 
 from components.boundary import CHECKOUT
 from components.recipe import Recipe, RecipeError, recipe_of
+from components.settings import NAME
 
 RUNTIMES = CHECKOUT / "runtimes"
 
@@ -88,11 +89,20 @@ def family(name: str) -> Family:
     )
 
 
+NAME_LENGTH = 26  # <stack of 20>-<runtime>-gate-<hash of 10> must fit into the engine's 63
+
+
 def blueprints(product: str) -> dict[str, Blueprint]:
     """Every runtime of a product, by name: each folder of ``runtimes/<product>/`` that has a ``runtime.yaml``."""
     found = {path.parent.name: path.parent for path in sorted((RUNTIMES / product).glob("*/runtime.yaml"))}
     if not found:
         raise RecipeError(f"stele:product: {product!r} has no runtime; expected runtimes/{product}/<name>/runtime.yaml")
+    for name, folder in found.items():
+        if not NAME.fullmatch(name) or len(name) > NAME_LENGTH:
+            raise RecipeError(
+                f"{folder.relative_to(CHECKOUT)}: {name!r} is not allowed as a runtime's name; allowed: lower-case "
+                f"letters, digits and hyphens, starting with a letter, at most {NAME_LENGTH} characters"
+            )
     blueprints = {name: _blueprint(name, folder) for name, folder in found.items()}
     _check_together(product, blueprints)
     return blueprints

@@ -16,7 +16,7 @@ from components.boundary import stop
 from components.edge import Edge, EdgeArgs
 from components.immutable_service import ImmutableService, ImmutableServiceArgs, MountedSecret
 from components.manifest import Manifest, RuntimeRelease, fingerprint
-from components.release_store import FolderReleaseStore, ReleaseError
+from components.release_store import FolderReleaseStore, ReleaseError, ReleaseStore
 from components.settings import EnvironmentSettings, SettingsError
 from components.witness import Witness
 
@@ -30,7 +30,8 @@ def secret_fingerprint(environment: str, name: str, value: str) -> str:
 
 def resolve(settings: EnvironmentSettings) -> tuple[Manifest, dict[str, RuntimeRelease]]:
     """The release of the settings' version and its active runtimes. Raises ReleaseError or SettingsError."""
-    manifest = FolderReleaseStore(settings.releases).read(settings.product, settings.version)
+    store = FolderReleaseStore(settings.releases)
+    manifest = store.read(settings.product, settings.version)
     wanted = settings.runtimes if settings.runtimes is not None else tuple(manifest.runtimes)
     for name in [*wanted, *(key for key in settings.sizing if key != "default")]:
         if name not in manifest.runtimes:
@@ -45,24 +46,36 @@ def resolve(settings: EnvironmentSettings) -> tuple[Manifest, dict[str, RuntimeR
             raise SettingsError(
                 "runtimes", list(wanted), f"{name} needs {', '.join(missing)}: add it, or leave {name} out"
             )
-    _check_secrets(settings, manifest, active)
+        if settings.size_of(name) not in runtime.recipe.sizing:
+            sizes = ", ".join(sorted(runtime.recipe.sizing))
+            raise SettingsError("sizing", settings.size_of(name), f"sizes of {name} in this release: {sizes}")
+    _check_secrets(settings, store, manifest, active)
     return manifest, active
 
 
-def _check_secrets(settings: EnvironmentSettings, manifest: Manifest, active: Mapping[str, RuntimeRelease]) -> None:
-    """Every secret that an active runtime names must be there, and none that no runtime of the release knows."""
-    known = {secret for runtime in manifest.runtimes.values() for secret in runtime.recipe.secrets}
+def _check_secrets(
+    settings: EnvironmentSettings, store: ReleaseStore, manifest: Manifest, active: Mapping[str, RuntimeRelease]
+) -> None:
+    """Every secret that an active runtime names must be there, and none that no published release knows.
+
+    One that only a newer release knows must not stand in the way of going back.
+    """
     for name, runtime in active.items():
         for secret in runtime.recipe.secrets:
             if secret not in settings.secrets:
                 raise SettingsError(
                     secret, "(not set)", f"a secret for {name}; pulumi config set --secret {secret} VALUE"
                 )
+    known = _secrets_of(manifest)
     for secret in settings.secrets:
-        if secret not in known:
-            raise SettingsError(
-                secret, "(unknown key)", f"secrets of release {manifest.version}: {', '.join(sorted(known))}"
-            )
+        elsewhere = (_secrets_of(store.read(manifest.product, version)) for version in store.versions(manifest.product))
+        if secret not in known and not any(secret in secrets for secrets in elsewhere):
+            allowed = f"secrets of release {manifest.version}: {', '.join(sorted(known))}; pulumi config rm {secret}"
+            raise SettingsError(secret, "(unknown key)", allowed)
+
+
+def _secrets_of(manifest: Manifest) -> set[str]:
+    return {secret for runtime in manifest.runtimes.values() for secret in runtime.recipe.secrets}
 
 
 class Environment(pulumi.ComponentResource):

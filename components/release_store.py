@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from components.manifest import Manifest, canonical, digest_of, manifest_of
+from components.settings import VERSION
 
 
 class ReleaseError(Exception):
@@ -55,7 +56,10 @@ class FolderReleaseStore:
         return digest_of(content)
 
     def _refuse_other_content(self, path: Path, content: dict[str, Any]) -> None:
-        published = _load(path)["content"]
+        try:
+            published = _load(path)["content"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ReleaseError(f"{path}: not a usable release manifest: {error}; restore it from a copy") from None
         if digest_of(published) == digest_of(content):
             return
         raise ReleaseError(
@@ -75,7 +79,8 @@ class FolderReleaseStore:
             raise ReleaseError(f"{path}: not a usable release manifest: {error}; restore it from a copy") from None
 
     def versions(self, product: str) -> list[str]:
-        names = [path.stem for path in (self._folder / product).glob("*.json")]
+        found = (path.stem for path in (self._folder / product).glob("*.json"))
+        names = [name for name in found if VERSION.fullmatch(name)]  # notes beside them are nobody's release
         return sorted(names, key=lambda version: [int(part) for part in version.split(".")])
 
 

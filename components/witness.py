@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
@@ -70,15 +71,18 @@ class _Watch(threading.Thread):
 
 
 def _state(client: Any, task: dict[str, Any]) -> str:
+    import docker
+
     status = task["Status"]
     told = f"task {task['ID'][:12]}: {status['State']}"
     if status.get("Err"):
         told += f" ({status['Err']})"
     container = status.get("ContainerStatus", {}).get("ContainerID")
     if container and status["State"] in ("starting", "running"):
-        probes = (client.api.inspect_container(container)["State"].get("Health") or {}).get("Log") or []
-        if probes:
-            told += f", last health check exit {probes[-1]['ExitCode']}: {probes[-1]['Output'].strip()[-200:]}"
+        with contextlib.suppress(docker.errors.NotFound):  # on another node, or just gone
+            probes = (client.api.inspect_container(container)["State"].get("Health") or {}).get("Log") or []
+            if probes:
+                told += f", last health check exit {probes[-1]['ExitCode']}: {probes[-1]['Output'].strip()[-200:]}"
     return told
 
 
@@ -108,11 +112,15 @@ class Witness:
     def _tell(self, args: pulumi.ErrorHookArgs) -> bool:
         if watch := self._watches.get(args.urn):  # a failed deletion was never watched
             watch.done.set()
-            pulumi.log.error(_report(args.name.rpartition("-")[0], watch))
+            pulumi.log.error(_report(args.name.rpartition("-")[0], watch, args.errors))
         return False  # do not try again: the next `pulumi up` does
 
 
-def _report(runtime: str, watch: _Watch) -> str:
+def _report(runtime: str, watch: _Watch, errors: Sequence[str]) -> str:
+    if not watch.states and errors and "did not converge" not in errors[0]:
+        # The engine refused it: nothing ever ran that could have been unhealthy.
+        reason = " ".join(errors[0].split())
+        return f"{runtime}: the new generation was not created, what served before still does: {reason}"
     states = "; ".join(watch.states) or "no task was ever started"
     log = "\n".join(f"  {runtime} | {line}" for line in watch.log) or "  (the log is empty)"
     return (

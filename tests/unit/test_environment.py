@@ -152,12 +152,21 @@ def test_a_missing_secret_says_who_needs_it_and_how_to_set_it(deploy: Deploy, ca
     assert "pulumi config set --secret broker-password" in caplog.text
 
 
+def test_a_secret_that_only_a_newer_release_knows_does_not_stop_a_revert(deploy: Deploy, tmp_path: Path) -> None:
+    newer = {"wiring": WIRING | {"secrets": ["broker-password", "api-token"]}}
+    FolderReleaseStore(tmp_path).publish(release("2.1.0", intake=newer), {})
+    (tmp_path / "orders" / "notes.json").write_text("who keeps notes here?")
+    _, outputs = deploy(version="1.0.0", api_token="abcdefgh")
+    assert outputs["version"] == "1.0.0"
+
+
 @pytest.mark.parametrize(
     ("values", "told"),
     [
         ({"version": "7.0.0"}, "'7.0.0' is not published; published versions of orders: 1.0.0, 1.1.0, 2.0.0"),
         ({"runtimes": '["intake"]'}, "intake needs broker"),
         ({"runtimes": '["intake", "printer"]'}, "stele:runtimes: 'printer' is not allowed"),
+        ({"sizing": "L"}, "stele:sizing: 'L' is not allowed; allowed: sizes of broker in this release: M, S"),
         ({"api_token": "abcdefgh"}, "stele:api-token: '(unknown key)'"),
         ({"sizing": '{"printer": "M"}'}, "stele:sizing: 'printer' is not allowed"),
     ],
