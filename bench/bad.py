@@ -16,7 +16,6 @@ def measure(lab: Laboratory) -> Measurement:
         "Bad releases under load",
         f"Each release is good but for one runtime. A new generation has {WINDOW} s to become healthy. Restarts are "
         "counted by container ids and start times of everything that served before.",
-        short=lab.short,
     )
     stack = lab.environment()
     stack.up(window=WINDOW)

@@ -26,7 +26,6 @@ def measure(lab: Laboratory) -> Measurement:
         "new, all at once, wait until it is healthy, then the edge, then its gate, then remove what is old in the "
         "opposite order, and wait until that has ended. No load on either. By hand nothing is checked, planned or "
         "recorded.",
-        short=lab.short,
     )
     rounds = 1 if lab.short else 3
     stack = lab.environment()

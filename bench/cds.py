@@ -27,7 +27,6 @@ def measure(lab: Laboratory) -> Measurement:
         "Class-data sharing",
         f"The image of `{RUNTIME}` is started in the environment's network with other last JVM options, in turn. From "
         "the container's start to the log line with which the runtime says that it is ready.",
-        short=lab.short,
     )
     stack = lab.environment()
     service = next(each for each in capture(stack) if each.runtime == RUNTIME)

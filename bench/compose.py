@@ -30,7 +30,6 @@ def measure(lab: Laboratory) -> Measurement:
         "The same images, edge, configuration, health checks, sizes and load, by `docker stack deploy` with "
         f"`start-first` and `failure_action: rollback`, monitored for {WINDOW} s. The edge publishes its port in host "
         "mode, so it alone has `stop-first`: with `start-first` its new task never finds a free port on one node.",
-        short=lab.short,
     )
     stack = lab.environment()
     services = capture(stack)

@@ -30,7 +30,6 @@ def measure(lab: Laboratory) -> Measurement:
         f"One flow of `{RUNTIME}` is changed and a release published: seconds of `pulumi up` of the factory, and bytes "
         "that are new in the registry's storage. The cold build publishes the same release with an empty BuildKit of "
         "its own, no base images, and repositories of its own.",
-        short=lab.short,
     )
     factory = lab.factory
     took, pushed = [], []

@@ -18,7 +18,6 @@ def measure(lab: Laboratory) -> Measurement:
         "Proportional set size (PSS) of every process: engine, containerd, its shims, registry, BuildKit, the "
         "supervisor, and every container of one environment at size S, with load on it. Page cache is not counted: the "
         "kernel takes it back when somebody needs it.",
-        short=lab.short,
     )
     stack = lab.environment()
     with lab.load("memory") as load:

@@ -16,7 +16,6 @@ def measure(lab: Laboratory) -> Measurement:
         "An `up` that changes nothing",
         "`pulumi up --yes --skip-preview` of the whole environment with nothing changed, and of a program of one line, "
         "in turn, with the same CLI, language host and backend.",
-        short=lab.short,
     )
     stack = lab.environment()
     workspace = lab.workspace

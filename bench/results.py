@@ -1,10 +1,11 @@
-"""What a measurement found, and how it is written down."""
+"""What a measurement found, and how it is kept for the report."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import secrets
 import statistics
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +15,24 @@ from bench.lab import ground
 from bench.lab.ground import CHECKOUT
 
 STORE = CHECKOUT / ".stele" / "bench"
-REPORT = CHECKOUT / "bench" / "results.md"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of `bench.run`: what its figures depend on. ``commit`` says so when files differed from it."""
+
+    id: str
+    began: str
+    commit: str
+    machine: str
+    short: bool
+    rate: float  # requests a second
+
+    @classmethod
+    def begin(cls, *, short: bool, rate: float) -> Run:
+        """The run that begins now."""
+        began = datetime.now(UTC).isoformat(timespec="minutes")
+        return cls(secrets.token_hex(3), began, commit(), machine(), short, rate)
 
 
 @dataclass
@@ -36,8 +54,6 @@ class Measurement:
     how: str
     figures: list[Figure] = field(default_factory=list)
     table: list[list[str]] = field(default_factory=list)
-    taken: str = ""
-    short: bool = False
 
     def add(self, what: str, value: object, promised: str = "", *, kept: bool | None = None) -> None:
         """Add a figure and print it."""
@@ -55,11 +71,25 @@ class Measurement:
         """Whether everything promised holds."""
         return all(figure.kept is not False for figure in self.figures)
 
-    def save(self) -> None:
-        """Keep it for the report, which is made of the last run of each measurement."""
-        self.taken = datetime.now(UTC).isoformat(timespec="minutes")
-        STORE.mkdir(parents=True, exist_ok=True)
-        (STORE / f"{self.name}.json").write_text(json.dumps(asdict(self), indent=1))
+    def save(self, run: Run) -> None:
+        """Keep it for the report."""
+        _write(self.name, {"run": asdict(run), "measurement": asdict(self)})
+
+
+def discard(name: str) -> None:
+    """Forget what was measured before: a measurement that fails must not leave older figures standing."""
+    (STORE / f"{name}.json").unlink(missing_ok=True)
+
+
+def save_failure(name: str, run: Run, error: Exception) -> None:
+    """Keep for the report that a measurement failed, and why in one line."""
+    lines = str(error).strip().splitlines() or [""]
+    _write(name, {"run": asdict(run), "error": f"{type(error).__name__}: {lines[0]}"})
+
+
+def _write(name: str, content: dict[str, object]) -> None:
+    STORE.mkdir(parents=True, exist_ok=True)
+    (STORE / f"{name}.json").write_text(json.dumps(content, indent=1))
 
 
 def say(name: str, text: str) -> None:
@@ -72,28 +102,13 @@ def spread(values: list[float]) -> str:
     return f"{statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f}, n={len(values)})"
 
 
-def write_report(names: list[str]) -> None:
-    """Write results.md from the stored measurements, in the given order."""
-    parts = ["# Measurements", "", "Made by `make bench`; ratios are within one run of one machine.", "", machine(), ""]
-    for name in names:
-        path = STORE / f"{name}.json"
-        if path.exists():
-            parts += _section(json.loads(path.read_text()))
-    REPORT.write_text("\n".join(parts).rstrip() + "\n")
-
-
-def _section(taken: dict[str, object]) -> list[str]:
-    short = ", shortened" if taken["short"] else ""
-    lines = [f"## {taken['title']}", "", str(taken["how"]), ""]
-    lines += ["| figure | measured | promised |", "|---|---|---|"]
-    for figure in taken["figures"]:  # type: ignore[attr-defined]
-        mark = {None: "", True: " (kept)", False: " (**not kept**)"}[figure["kept"]]
-        lines.append(f"| {figure['what']} | {figure['value']} | {figure['promised']}{mark} |")
-    table: list[list[str]] = taken["table"]  # type: ignore[assignment]
-    if table:
-        lines += ["", f"| {' | '.join(table[0])} |", f"|{'---|' * len(table[0])}"]
-        lines += [f"| {' | '.join(row)} |" for row in table[1:]]
-    return [*lines, "", f"Taken {taken['taken']}{short}.", ""]
+def commit() -> str:
+    """The commit that is checked out, and whether files differ from it (the report itself does not count)."""
+    told = ground.run("git", "rev-parse", "--short=10", "HEAD", check=False)
+    if told.returncode:
+        return "no commit"
+    changed = ground.run("git", "status", "--porcelain", "--", ".", ":!bench/results.md").stdout
+    return told.stdout.strip() + (" with uncommitted changes" if changed else "")
 
 
 def machine() -> str:
@@ -105,6 +120,6 @@ def machine() -> str:
     pulumi = ground.run("pulumi", "version", env=ground.environment()).stdout.strip()
     system = platform.freedesktop_os_release()["PRETTY_NAME"]
     return (
-        f"Machine: {os.cpu_count()} processors ({models[0] if models else platform.machine()}), {memory:.0f} GiB "
-        f"memory, {system}, Linux {platform.release()}, Docker engine {engine}, Pulumi {pulumi}."
+        f"{os.cpu_count()} processors ({models[0] if models else platform.machine()}), {memory:.0f} GiB "
+        f"memory, {system}, Linux {platform.release()}, Docker engine {engine}, Pulumi {pulumi}"
     )

@@ -9,6 +9,7 @@ import traceback
 
 from bench import results
 from bench.laboratory import Laboratory
+from bench.report import write_report
 
 NAMES = ["upgrades", "bad", "compose", "byhand", "noop", "delta", "cds", "memory"]
 
@@ -22,26 +23,30 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     if unknown := set(given.only) - set(NAMES):
         parser.error(f"--only {','.join(sorted(unknown))}: known are {', '.join(NAMES)}")
+    run = results.Run.begin(short=given.short, rate=given.rate)
     lab = Laboratory(short=given.short, rate=given.rate)
-    broken = []
     try:
-        for name in (name for name in NAMES if name in given.only):
-            results.say(name, "begins")
-            try:
-                taken = importlib.import_module(f"bench.{name}").measure(lab)
-            except Exception:  # noqa: BLE001 - the others are still worth having
-                traceback.print_exc()
-                broken.append(name)
-                continue
-            taken.save()
-            if not taken.kept:
-                broken.append(name)
-        results.write_report(NAMES)
+        broken = [name for name in NAMES if name in given.only and not measure(name, lab, run)]
     finally:
+        write_report(NAMES)
         lab.close()
     if broken:
         print(f"not kept, or not measured: {', '.join(broken)}", file=sys.stderr)
     return 1 if broken else 0
+
+
+def measure(name: str, lab: Laboratory, run: results.Run) -> bool:
+    """Take one measurement and keep what came of it; whether it was taken and everything promised holds."""
+    results.say(name, "begins")
+    results.discard(name)
+    try:
+        taken = importlib.import_module(f"bench.{name}").measure(lab)
+    except Exception as error:  # noqa: BLE001 - the others are still worth having
+        traceback.print_exc()
+        results.save_failure(name, run, error)
+        return False
+    taken.save(run)
+    return bool(taken.kept)
 
 
 if __name__ == "__main__":

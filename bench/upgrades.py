@@ -21,7 +21,6 @@ def measure(lab: Laboratory) -> Measurement:
         "new template version, so that every image changes: broker, database and the edge included. The load uses "
         f"keep-alive connections at {lab.rate:g} requests a second, new order ids throughout, retries nothing, and "
         "reads every acknowledged order back at the end.",
-        short=lab.short,
     )
     stack = lab.environment()
     first = stack.outputs()

@@ -48,7 +48,7 @@ def resolve(settings: EnvironmentSettings) -> tuple[Manifest, dict[str, RuntimeR
             )
         if settings.size_of(name) not in runtime.recipe.sizing:
             sizes = ", ".join(sorted(runtime.recipe.sizing))
-            raise SettingsError("sizing", settings.size_of(name), f"sizes of {name} in this release: {sizes}")
+            raise SettingsError("sizing", str(settings.size_of(name)), f"sizes of {name} in this release: {sizes}")
     _check_secrets(settings, store, manifest, active)
     return manifest, active
 
