@@ -1,4 +1,4 @@
-"""What a developer changes in the runtimes of a workspace: a flow, the template, and four ways to break a release."""
+"""What a developer changes in the runtimes of a workspace: a flow, the template, and five ways to break a release."""
 
 from __future__ import annotations
 
@@ -86,11 +86,16 @@ def _unready(workspace: Workspace) -> None:
     _ahead(workspace, "intake", body)
 
 
+def _schema(workspace: Workspace) -> None:
+    _replace(workspace.runtime("database") / "flows" / "1-orders.sql", r"^create table", "create tabel")
+
+
 BAD = (
     Bad("crash", "intake", "no tariff for slabs", _crash),
     Bad("hang", "notify", "counting to infinity", _hang),
     Bad("slow", "ledger", "reading a very long price list", _slow),
     Bad("unready", "intake", "the price list is empty", _unready),
+    Bad("schema", "database", 'syntax error at or near "tabel"', _schema),
 )
 
 

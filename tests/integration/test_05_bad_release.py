@@ -1,4 +1,4 @@
-"""Four kinds of bad release: `up` fails and says why, callers notice nothing, going back is a no-op for what serves."""
+"""Every kind of bad release: `up` fails and says why, callers notice nothing, going back is a no-op for what serves."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@ import java.nio.file.Path;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import java.util.logging.Level;
-import org.apache.activemq.artemis.api.core.SimpleString;
 import org.apache.activemq.artemis.core.config.Configuration;
 import org.apache.activemq.artemis.core.config.FileDeploymentManager;
 import org.apache.activemq.artemis.core.config.MetricsConfiguration;
@@ -33,7 +33,7 @@ public class Broker implements Service {
     private Surroundings surroundings;
     private Account account;
     private EmbeddedActiveMQ broker;
-    private boolean stopped;
+    private volatile boolean stopped;
 
     @Override
     public void start(Surroundings surroundings) throws Exception {
@@ -46,23 +46,16 @@ public class Broker implements Service {
         surroundings.readiness().ready("serving");
     }
 
-    /** Proves that this image can start a broker with this configuration and store a message; touches neither volume nor port. */
+    /** Proves that this image starts a broker with this configuration and stores a message; touches neither volume nor port. */
     private void rehearse() throws Exception {
         Path scratch = Volume.scratch();
         Configuration configuration = configuration(scratch);
-        configuration.clearAcceptorConfigurations();
+        Rehearsal.prepare(configuration);
         EmbeddedActiveMQ rehearsal = broker(configuration);
         rehearsal.start();
         try {
-            ActiveMQServer server = rehearsal.getActiveMQServer();
-            if (!server.waitForActivation(20, TimeUnit.SECONDS)) {
-                throw new IllegalStateException("the rehearsal did not become active within 20 s");
-            }
-            for (var address : configuration.getAddressConfigurations()) {
-                if (server.getAddressInfo(SimpleString.of(address.getName())) == null) {
-                    throw new IllegalStateException("the rehearsal has no address '" + address.getName() + "'");
-                }
-            }
+            Rehearsal.check(rehearsal.getActiveMQServer(), configuration);
+            Rehearsal.exchange(rehearsal.getActiveMQServer(), account.user(), account.password());
         } finally {
             rehearsal.stop();
             Volume.delete(scratch);
@@ -79,7 +72,30 @@ public class Broker implements Service {
         configuration.setMetricsConfiguration(new MetricsConfiguration().setJvmMemory(false).setPlugin(new Metrics(metrics)));
         broker = broker(configuration);
         broker.start();
+        Rehearsal.check(broker.getActiveMQServer(), configuration);
+        watch(broker.getActiveMQServer());
         LOG.info("owns the volume and serves");
+    }
+
+    /**
+     * When the disk fails or is full, Artemis stops its server by itself and leaves the JVM alone, which would keep the volume
+     * for ever, ready and of no use. So the process ends too, and is started again.
+     */
+    private void watch(ActiveMQServer server) {
+        Thread watcher = new Thread(
+                () -> {
+                    while (server.isStarted()) {
+                        LockSupport.parkNanos(TimeUnit.SECONDS.toNanos(1));
+                    }
+                    if (!stopped) {
+                        LOG.error("the broker stopped by itself, its reason is above: this process ends, to be started again");
+                        System.out.flush();
+                        Runtime.getRuntime().halt(1);
+                    }
+                },
+                "watcher");
+        watcher.setDaemon(true);
+        watcher.start();
     }
 
     @Override
