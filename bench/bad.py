@@ -7,6 +7,7 @@ from bench.laboratory import BASE, Laboratory, swarm_of, timed
 from bench.results import Measurement, say
 
 WINDOW = 25  # seconds
+NEEDLESS = "tasks replaced or restarted by the same again"
 
 
 def measure(lab: Laboratory) -> Measurement:
@@ -14,13 +15,15 @@ def measure(lab: Laboratory) -> Measurement:
     taken = Measurement(
         "bad",
         "Bad releases under load",
-        f"Each release is good but for one runtime. A new generation has {WINDOW} s to become healthy. Restarts are "
-        "counted by container ids and start times of everything that served before.",
+        f"Each release is good but for one runtime. A new generation has {WINDOW} s to become healthy. "
+        "Replaced or restarted: by container ids and start times of the tasks that served before, when `up` said no "
+        "and again when the release was taken back.",
     )
     stack = lab.environment()
     stack.up(window=WINDOW)
     versions = publish(lab)
-    taken.table = [["bad release", "`up` said no after", "requests", "failed", "healthy tasks restarted", "going back"]]
+    heads = ["bad release", "`up` said no after", "requests", "failed", NEEDLESS, "of all tasks, then and back"]
+    taken.table = [[*heads, "going back"]]
     failed = restarted = 0
     for bad in edits.BAD:
         say("bad", f"{bad.name}: {bad.runtime}")
@@ -29,18 +32,22 @@ def measure(lab: Laboratory) -> Measurement:
             with lab.load(f"bad-{bad.name}") as load:
                 stack.configure(version=versions[bad.name])
                 refused = timed(lambda: _refuse(lab))
+                then = before - swarm.running()
+                there = swarm.services()
+                needless = {task for task in then if task.service in there}
                 stack.configure(version=BASE)
                 back = timed(stack.up)
-            lost = len(before - swarm.running())
+            lost = before - swarm.running()
         report = load.report
         failed += report["failed"] + report["acknowledged_unreadable"]
-        restarted += lost
+        restarted += len(then | lost)
         row = [
             f"{bad.name} ({bad.runtime})",
             f"{refused:.0f} s",
             report["requests"],
             report["failed"],
-            lost,
+            len(needless),
+            f"{len(then)}, {len(lost)}",
             f"{back:.0f} s",
         ]
         taken.table.append([str(cell) for cell in row])

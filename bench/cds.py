@@ -1,4 +1,4 @@
-"""Time to ready of a JVM runtime with the image's class-data archive, with the JDK's own, and with none."""
+"""Time to ready of the JVM runtimes with the class-data archive that is baked into their image, and with none."""
 
 from __future__ import annotations
 
@@ -16,38 +16,33 @@ from bench.lab.workspace import SECRETS, Stack, wait_until
 from bench.laboratory import Laboratory
 from bench.results import Measurement, say, spread
 
-RUNTIME = "intake"
+RUNTIMES = ("intake", "ledger")
 OPTIONS = "/opt/stele/config/jvm.options"  # layer 4: the last options on the JVM's command line
+KINDS = {"with": "", "without": "-Xshare:off"}
 
 
 def measure(lab: Laboratory) -> Measurement:
-    """Start the same image with each archive in turn, in the environment's network, with the broker there."""
+    """Start the same image with and without its archive in turn, in the environment's network, with what it needs."""
     taken = Measurement(
         "cds",
         "Class-data sharing",
-        f"The image of `{RUNTIME}` is started in the environment's network with other last JVM options, in turn. From "
-        "the container's start to the log line with which the runtime says that it is ready.",
+        "Each image is started in the environment's network, where all that it needs runs, with its archive and with "
+        "`-Xshare:off`, in turn. From the container's start to the log line with which it says that it is ready.",
     )
     stack = lab.environment()
-    service = next(each for each in capture(stack) if each.runtime == RUNTIME)
+    services = {each.runtime: each for each in capture(stack)}
     with Swarm(stack.name) as swarm:
-        java = swarm.containers(RUNTIME)[0].exec_run(["bash", "-c", "readlink -f $(command -v java)"]).output.decode()
-        default = f"{Path(java.strip()).parent.parent}/lib/server/classes.jsa"
-        kinds = {
-            "image's archive": "",
-            "JDK's archive": f"-XX:SharedArchiveFile={default}",
-            "no archive": "-Xshare:off",
-        }
-        took: dict[str, list[float]] = {kind: [] for kind in kinds}
-        for number in range(2 if lab.short else 7):
-            for kind, option in kinds.items():
-                took[kind].append(_start(swarm.client, lab.root, stack, service, option))
-            say("cds", f"round {number + 1}: " + ", ".join(f"{kind} {times[-1]:.2f} s" for kind, times in took.items()))
-    for kind, times in took.items():
-        taken.add(f"time to ready, {kind}", spread(times))
-    middle = {kind: statistics.median(times) for kind, times in took.items()}
-    taken.ratio("image's archive / no archive", middle["image's archive"], middle["no archive"], 0.5)
-    taken.add("image's archive / JDK's archive", format(middle["image's archive"] / middle["JDK's archive"], ".3g"))
+        for runtime in RUNTIMES:
+            took: dict[str, list[float]] = {kind: [] for kind in KINDS}
+            for number in range(2 if lab.short else 9):
+                for kind, option in KINDS.items():
+                    took[kind].append(_start(swarm.client, lab.root, stack, services[runtime], option))
+                told = ", ".join(f"{kind} {times[-1]:.2f} s" for kind, times in took.items())
+                say("cds", f"{runtime}, round {number + 1}: {told}")
+            for kind, times in took.items():
+                taken.add(f"time to ready, {runtime} {kind}", spread(times))
+            middle = {kind: statistics.median(times) for kind, times in took.items()}
+            taken.ratio(f"{runtime}, with / without", middle["with"], middle["without"], 0.5)
     return taken
 
 

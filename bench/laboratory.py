@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -57,6 +58,14 @@ class Laboratory:
         self.workspace.reset()
         images: dict[str, str] = factory.outputs()["images"]
         return images
+
+    def released(self, version: str) -> dict[str, str]:
+        """Images by runtime of a published release, from its manifest."""
+        manifest = json.loads((self.workspace.releases / "orders" / f"{version}.json").read_text())["content"]
+        registry = self.workspace.env["STELE_REGISTRY"]
+        return {
+            name: f"{registry}/{each['repository']}@{each['digest']}" for name, each in manifest["runtimes"].items()
+        }
 
     def environment(self) -> Stack:
         """The sample product's environment at release BASE."""

@@ -31,7 +31,7 @@ class Run:
     @classmethod
     def begin(cls, *, short: bool, rate: float) -> Run:
         """The run that begins now."""
-        began = datetime.now(UTC).isoformat(timespec="minutes")
+        began = datetime.now(UTC).isoformat(timespec="seconds")
         return cls(secrets.token_hex(3), began, commit(), machine(), short, rate)
 
 

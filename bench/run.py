@@ -1,4 +1,4 @@
-"""Every measurement: ``python -m bench.run [--only upgrades,bad] [--short] [--rate 60]``; writes bench/results.md."""
+"""Every measurement: ``python -m bench.run [--only upgrades,bad] [--short] [--rate 80]``; writes bench/results.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="bench.run", description=(__doc__ or "").strip())
     parser.add_argument("--only", type=lambda text: text.split(","), default=NAMES, help=", ".join(NAMES))
     parser.add_argument("--short", action="store_true", help="fewer rounds, for a look")
-    parser.add_argument("--rate", type=float, default=60, help="requests a second")
+    parser.add_argument("--rate", type=float, default=80, help="requests a second")
     given = parser.parse_args(arguments)
     if unknown := set(given.only) - set(NAMES):
         parser.error(f"--only {','.join(sorted(unknown))}: known are {', '.join(NAMES)}")

@@ -20,7 +20,8 @@ def measure(lab: Laboratory) -> Measurement:
         "Each upgrade is a changed `version:` and `pulumi up`, each revert the same back. Every second upgrade has a "
         "new template version, so that every image changes: broker, database and the edge included. The load uses "
         f"keep-alive connections at {lab.rate:g} requests a second, new order ids throughout, retries nothing, and "
-        "reads every acknowledged order back at the end.",
+        "at the end reads every acknowledged order back and counts what is stored. Requests are due at fixed "
+        "times, and latencies count from then: a stall is seen by everybody who would have come meanwhile.",
     )
     stack = lab.environment()
     first = stack.outputs()
@@ -60,8 +61,18 @@ def _figures(
     taken.add("failed requests", report["failed"], "0", kept=report["failed"] == 0)
     unread = report["acknowledged_unreadable"]
     taken.add(f"acknowledged orders not readable, of {report['acknowledged']}", unread, "0", kept=unread == 0)
+    stored = report["stored"]
+    counted = bool(stored) and stored["least"] <= stored["after"] <= stored["most"]
+    taken.add("orders stored meanwhile, and how many it may be", _stored(stored), "each once", kept=counted)
     taken.add("latency p50, p99, p99.9, max in ms", ", ".join(str(value) for value in report["latency_ms"].values()))
     for what, key in (("one flow and the edge", FLOW), ("everything", TEMPLATE), ("revert", "revert")):
         taken.add(f"time of `pulumi up`: {what}", spread(took[key]))
     if report["failed"]:
         taken.table = [["reason of failure", "times"], *([str(r), str(n)] for r, n in report["reasons"].items())]
+
+
+def _stored(stored: dict[str, int]) -> str:
+    if not stored:
+        return "could not be counted"
+    most, least = stored["most"] - stored["before"], stored["least"] - stored["before"]
+    return f"{stored['after'] - stored['before']}, {least} to {most}"

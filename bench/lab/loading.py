@@ -14,6 +14,8 @@ from typing import Any
 from bench.lab.ground import CHECKOUT
 from bench.lab.workspace import LabError, wait_until
 
+READ_BACK_LIMIT = 600  # seconds; after a hundred thousand requests there are sixty thousand orders to read
+
 
 class Load:
     """``with Load(url, folder) as load: ...`` loads until the block ends; then ``load.report`` is what it saw."""
@@ -40,7 +42,7 @@ class Load:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._process.send_signal(signal.SIGTERM)
         try:
-            self._process.wait(180)
+            self._process.wait(READ_BACK_LIMIT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

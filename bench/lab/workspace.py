@@ -99,14 +99,17 @@ class Up:
         """The exit code, once it has ended."""
         return self.process.wait(limit)
 
-    def kill(self, *, everything: bool) -> None:
-        """SIGKILL the CLI, and with ``everything`` its plugins and program too, whose process groups are their own."""
+    def kill(self, *, everything: bool) -> bool:
+        """SIGKILL the CLI, and with ``everything`` its plugins and program too, whose process groups are their own.
+
+        False when it had ended by itself just before.
+        """
         if everything:
             self.process.send_signal(signal.SIGSTOP)  # or it would start more while the list is made
             for pid in descendants(self.process.pid):
                 kill(pid)
         self.process.kill()
-        self.process.wait()
+        return self.process.wait() == -signal.SIGKILL
 
 
 def kill(pid: int) -> None:
@@ -173,11 +176,15 @@ class Stack:
         return done
 
     def begin_up(self, *more: str) -> Up:
-        """`pulumi up` in the background, in a process group of its own."""
+        """`pulumi up` in the background."""
+        return self.begin("up", *more)
+
+    def begin(self, verb: str, *more: str) -> Up:
+        """`pulumi up` or `pulumi destroy` in the background, in a process group of its own."""
         self.counter += 1
         self.applied = None
         log, events = (self.workspace.root / f"{self.name}-{self.counter}.{kind}" for kind in ("log", "events"))
-        command = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--color", "never", "-s", self.name]
+        command = ["pulumi", verb, "--yes", "--skip-preview", "--non-interactive", "--color", "never", "-s", self.name]
         env = self.workspace.env | {"PULUMI_DEBUG_COMMANDS": "true"}  # it unlocks --event-log
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -194,9 +201,9 @@ class Stack:
         """`pulumi preview`."""
         return self.workspace.pulumi("preview", "-s", self.name, *more, check=check)
 
-    def recover(self) -> subprocess.CompletedProcess[str]:
+    def recover(self, *more: str) -> subprocess.CompletedProcess[str]:
         """What `make recover` calls."""
-        command = [f"{CHECKOUT}/.venv/bin/python", "commands/recover.py", self.name]
+        command = [f"{CHECKOUT}/.venv/bin/python", "commands/recover.py", self.name, *more]
         env, folder = self.workspace.env, self.workspace.folder
         return ground.run(*command, env=env, cwd=folder, check=False, limit=UP_LIMIT)
 

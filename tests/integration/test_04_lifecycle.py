@@ -106,14 +106,20 @@ def test_a_second_up_at_the_same_time_is_told_who_holds_the_stack(product: Produ
     assert product.stack.outputs()["version"] == FLOW
 
 
-def test_destroy_keeps_the_data(product: Product) -> None:
+def test_destroy_keeps_the_data_and_passwords_can_change_meanwhile(product: Product) -> None:
     stack = product.stack
     assert product.door.order(id="before-the-flood").status == 202
     wait_until("the order", lambda: product.door.get("/orders/before-the-flood").status == 200, 20)
-    volumes = product.swarm.names("volumes")
+    volumes, secrets = product.swarm.names("volumes"), product.swarm.names("secrets")
     stack.workspace.pulumi("destroy", "--yes", "--skip-preview", "-s", stack.name)
     left = product.swarm.everything()
     assert left == {"services": set(), "configs": set(), "secrets": set(), "networks": set(), "volumes": volumes}
     assert volumes
+    for password in ("database-password", "broker-password"):
+        value = f"another-{password}-than-before"
+        stack.workspace.pulumi("config", "set", "--secret", password, value, "-s", stack.name)
     stack.up()
+    assert secrets.isdisjoint(product.swarm.names("secrets"))
     assert product.door.get("/orders/before-the-flood").json()["id"] == "before-the-flood"
+    assert product.door.order(id="after-the-flood").status == 202
+    wait_until("the next order", lambda: product.door.get("/orders/after-the-flood").status == 200, 20)
