@@ -182,10 +182,10 @@ def refuse_strangers(client: Any, stack: str, labels: list[str], known: set[str]
     Pulumi records a network before it creates a service on it. So such services are no left-overs: they serve, and
     were made with another state (a second clone, another backend, a state that was lost).
     """
-    host = {network.id for network in client.networks.list(names=["host"])}
+    ours = {network.id for network in client.networks.list(filters={"label": labels})}  # a gate hangs on the host's
     for service in client.services.list(filters={"label": labels}):
         networks = {network["Target"] for network in service.attrs["Spec"]["TaskTemplate"].get("Networks") or []}
-        if service.id not in known and networks - host and not networks & known:
+        if service.id not in known and networks & ours and not networks & known:
             raise RecoverError(
                 f"{service.name} runs, but the state at {os.environ['PULUMI_BACKEND_URL']} does not know its network: "
                 f"it was made with another state of {stack}; use that one (PULUMI_BACKEND_URL), "

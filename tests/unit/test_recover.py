@@ -100,7 +100,7 @@ class Engine:
     """As much of docker-py's client as is looked at before anything is removed."""
 
     def __init__(self, *services: tuple[str, str]) -> None:
-        self.networks = SimpleNamespace(list=lambda **_: [SimpleNamespace(id="host")])
+        self.networks = SimpleNamespace(list=lambda **_: [SimpleNamespace(id="network")])
         self.services = SimpleNamespace(list=lambda **_: [self._service(*service) for service in services])
 
     @staticmethod
