@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from typing import Any, TypeAlias
 
 
@@ -97,6 +98,7 @@ class ResourceSchema:
         object.__setattr__(self, "with_id", {**self.fields, **identity})
 
 
+@cache  # asked for every attribute of every plan, about a few hundred keys
 def camel(key: str) -> str:
     """`stop_grace_period` -> `stopGracePeriod`."""
     head, *rest = key.split("_")
