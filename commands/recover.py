@@ -141,6 +141,20 @@ def pulumi(*arguments: str) -> int:
     return subprocess.run(["pulumi", *arguments, "--non-interactive"], check=False).returncode
 
 
+def mend_attributes(stack: str) -> None:
+    """Remove attributes of the stack's state that were cut short: with them, Pulumi cannot read the state any more.
+
+    The file backend writes them in place, just before it moves the state itself into place (gocloud.dev's
+    ``fileblob.setAttrs``). They only describe the state; it is read as well without them.
+    """
+    for path in (lock_folder(stack).parents[3] / "stacks" / PROJECT).glob(f"{stack}.json*.attrs"):
+        try:
+            json.loads(path.read_text())
+        except ValueError:
+            say(f"removing {path.name}, which was being written when the update was killed")
+            path.unlink(missing_ok=True)
+
+
 def known_ids(stack: str) -> set[str]:
     """Ids of every docker object in the stack's state. What was begun and not recorded as done does not count."""
     done = subprocess.run(["pulumi", "stack", "export", "-s", stack], check=False, capture_output=True, text=True)
@@ -217,6 +231,8 @@ def recover(stack: str, *, up: bool, cancelled: bool) -> int:
     ``cancelled``: the caller has cleared the lock of a backend that is no folder.
     """
     with contextlib.nullcontext() if cancelled else held(stack):
+        if not cancelled:
+            mend_attributes(stack)
         remove_orphans(stack)
     failed = pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates", "-s", stack)
     return failed if failed or not up else pulumi("up", "--yes", "--skip-preview", "-s", stack)

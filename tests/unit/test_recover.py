@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from commands.recover import RecoverError, held, lock_folder, main, refuse_strangers
+from commands.recover import RecoverError, held, lock_folder, main, mend_attributes, refuse_strangers
 
 
 @pytest.fixture
@@ -94,6 +94,20 @@ def test_half_a_lock_is_never_seen(folder: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(RecoverError, match="No space left on device"), held("dev"):
         pytest.fail("the stack was not held")
     assert not list(folder.parent.rglob("*.*"))
+
+
+def test_attributes_that_were_cut_short_go_and_whole_ones_stay(folder: Path, tmp_path: Path) -> None:
+    stacks = tmp_path / ".pulumi" / "stacks" / "stele"
+    stacks.mkdir(parents=True)
+    (stacks / "dev.json.attrs").write_text("")
+    (stacks / "dev.json.bak.attrs").write_text('{"md5":"+BBl7feO')
+    (stacks / "development.json.attrs").write_text("")
+    (stacks / "dev.json").write_text("{}")
+    mend_attributes("dev")
+    assert {path.name for path in stacks.iterdir()} == {"dev.json", "development.json.attrs"}
+    (stacks / "dev.json.attrs").write_text('{"md5": null}')
+    mend_attributes("dev")
+    assert (stacks / "dev.json.attrs").exists()
 
 
 class Engine:
