@@ -27,7 +27,12 @@ class _Watch(threading.Thread):
         self.window = window
         self.done = threading.Event()
         self.states: list[str] = []
-        self.log: list[str] = []
+        self._logs: dict[str, list[str]] = {}
+
+    @property
+    def log(self) -> list[str]:
+        """The last lines of the two newest containers: one that only just started has not failed yet."""
+        return [line for lines in list(self._logs.values())[-2:] for line in lines]
 
     def run(self) -> None:
         import docker  # 0.15 s: paid only when something is created
@@ -50,24 +55,26 @@ class _Watch(threading.Thread):
         tasks = sorted(service.tasks(), key=lambda task: str(task["CreatedAt"]))
         if tasks:
             self.states = [_state(client, task) for task in tasks[-3:]]
-        lines = self._lines(client, service, tasks)
-        if lines:
-            self.log = lines[-LOG_LINES:]
+        self._listen(client, service, tasks)
 
-    def _lines(self, client: Any, service: Any, tasks: list[dict[str, Any]]) -> list[str]:
-        """The last lines of the newest container's log; of the service's where that is on another node.
+    def _listen(self, client: Any, service: Any, tasks: list[dict[str, Any]]) -> None:
+        """Remember what each container said last, oldest first; what the service said where they are on another node.
 
         The service's log keeps its reader waiting until a task runs, which is what a bad generation never does.
         """
         import docker
 
         started = [task["Status"].get("ContainerStatus", {}).get("ContainerID") for task in tasks]
-        for container in filter(None, reversed(started)):
+        here = False
+        for container in filter(None, started[-2:]):
             with contextlib.suppress(docker.errors.NotFound):
                 said: bytes = client.api.logs(container, stdout=True, stderr=True, tail=LOG_LINES)
-                return said.decode(errors="replace").splitlines()
-        said = b"".join(service.logs(stdout=True, stderr=True, tail=LOG_LINES))
-        return said.decode(errors="replace").splitlines()
+                self._logs[container] = said.decode(errors="replace").splitlines()
+                here = True
+        if not here and not self._logs.keys() - {self._service}:
+            said = b"".join(service.logs(stdout=True, stderr=True, tail=LOG_LINES))
+            if said:
+                self._logs[self._service] = said.decode(errors="replace").splitlines()
 
 
 def _state(client: Any, task: dict[str, Any]) -> str:

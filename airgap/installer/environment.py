@@ -30,6 +30,8 @@ def variables(checkout: Checkout, *, offline: bool) -> dict[str, str]:
         "PULUMI_PYTHON_CMD": str(checkout.python),
         "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
+        # The CLI keeps a debug log of every command, up to 500 MB; these are kept as long, but there are fewer.
+        "PULUMI_LOG_ROTATION_MAX_TOTAL_MB": "50",
         "DO_NOT_TRACK": "1",
     }
     if offline:

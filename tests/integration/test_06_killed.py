@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import random
+import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ from itertools import count, cycle
 
 import pytest
 
-from bench.lab import edits
+from bench.lab import edits, ground
 from bench.lab.door import Caller, Door
 from bench.lab.swarm import Running, Swarm
 from bench.lab.workspace import SECRETS, Stack, Up, Workspace
@@ -185,3 +187,26 @@ def test_a_second_environment_on_the_same_port_is_refused(small: Small, tiny: Wo
     assert refused.returncode != 0
     assert f"gate: port {PORT} already leads to stele_" in refused.stdout
     assert small.swarm.running() == before
+
+
+def test_what_a_killed_platform_left_in_the_packet_filter_is_taken_away(small: Small) -> None:
+    """Checkouts of the same sources make generations with the same ports, so left-overs may lead to ours."""
+    ours = f"stele_{ground.environment()['STELE_CHECKOUT_ID']}_t_kill"
+    door = re.search(r"redirect to :(\d+)", _rules(ours))
+    assert door is not None
+    gone = "stele_00000000_t_gone"
+    script = [f"add table inet {gone}", f"add chain inet {gone} output {{ type nat hook output priority -110; }}"]
+    for generation, port in (("a0", door.group(1)), ("b0", "1")):
+        rule = f'tcp dport {PORT} fib daddr type local redirect to :{port} comment "generation {generation}"'
+        script.append(f"add rule inet {gone} output {rule}")
+    subprocess.run(["nft", "-f", "-"], input="\n".join(script), text=True, check=True)
+    try:
+        small.change(whole=False)
+        small.stack.up()
+        assert "redirect" not in _rules(gone)
+    finally:
+        subprocess.run(["nft", "delete", "table", "inet", gone], check=True)
+
+
+def _rules(table: str) -> str:
+    return subprocess.run(["nft", "list", "table", "inet", table], capture_output=True, text=True, check=True).stdout
