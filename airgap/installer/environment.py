@@ -10,14 +10,29 @@ from airgap.installer.layout import Checkout
 # use a passphrase or a key service of their own.
 DEVELOPMENT_PASSPHRASE = "stele-dev"  # noqa: S105 - see above
 
+NO_DEBUG_LOG = "Pulumi keeps no debug logs here. To have them: remove this file and make a folder of this name.\n"
+
 
 def prepare_state(checkout: Checkout) -> None:
-    """The folder of the file backend, and the passphrase unless somebody has put one there."""
+    """The folder of the file backend, a passphrase unless there is one, and no debug logs unless wanted."""
     checkout.state.mkdir(parents=True, exist_ok=True)
     if not checkout.passphrase.exists():
         descriptor = os.open(checkout.passphrase, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(DEVELOPMENT_PASSPHRASE + "\n")
+    _switch_debug_log_off(checkout)
+
+
+def _switch_debug_log_off(checkout: Checkout) -> None:
+    """Put a file where the CLI would make its folder of debug logs, unless somebody wants them and made the folder.
+
+    The CLI then goes without; a switch is still to come (https://github.com/pulumi/pulumi/issues/22416). See
+    docs/decisions/no-debug-log.md.
+    """
+    logs = checkout.pulumi_home / "logs"
+    if not logs.exists():
+        logs.parent.mkdir(parents=True, exist_ok=True)
+        logs.write_text(NO_DEBUG_LOG)
 
 
 def variables(checkout: Checkout, *, offline: bool) -> dict[str, str]:
@@ -30,8 +45,6 @@ def variables(checkout: Checkout, *, offline: bool) -> dict[str, str]:
         "PULUMI_PYTHON_CMD": str(checkout.python),
         "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        # The CLI keeps a debug log of every command, up to 500 MB; these are kept as long, but there are fewer.
-        "PULUMI_LOG_ROTATION_MAX_TOTAL_MB": "50",
         "DO_NOT_TRACK": "1",
     }
     if offline:

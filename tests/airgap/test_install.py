@@ -56,6 +56,17 @@ def test_the_development_passphrase_is_private_and_never_overwritten(tmp_path: P
     assert checkout.passphrase.read_text() == "mine"
 
 
+def test_debug_logs_are_off_until_somebody_makes_their_folder(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path)
+    logs = checkout.pulumi_home / "logs"
+    prepare_state(checkout)
+    assert logs.is_file()
+    logs.unlink()
+    logs.mkdir()
+    prepare_state(checkout)
+    assert logs.is_dir()
+
+
 def test_a_wrapper_passes_arguments_and_paths_with_spaces_on(tmp_path: Path) -> None:
     target = tmp_path / "a folder" / "tool"
     write_wrapper(target, ["/bin/echo", "it's"], ' "$((1 + 1))"')
