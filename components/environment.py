@@ -13,6 +13,7 @@ import pulumi_docker as docker
 
 from components import change, swarm
 from components.boundary import stop
+from components.configuration import Configurations
 from components.edge import Edge, EdgeArgs
 from components.immutable_service import ImmutableService, ImmutableServiceArgs, MountedSecret
 from components.manifest import Manifest, RuntimeRelease, fingerprint
@@ -97,6 +98,7 @@ class Environment(pulumi.ComponentResource):
         super().__init__("stele:environment:Environment", name, None, opts)
         self._name, self._settings, self._manifest = name, settings, manifest
         self._child = pulumi.ResourceOptions(parent=self)
+        self._configurations = Configurations(name, self._child)
         self._witness = Witness()
         network = docker.Network(
             f"{name}-network",
@@ -150,14 +152,15 @@ class Environment(pulumi.ComponentResource):
     def _generation(
         self, runtime: RuntimeRelease, network: docker.Network, secrets: Mapping[str, MountedSecret]
     ) -> ImmutableServiceArgs:
+        # Nothing of one runtime alone: the same content is one object. What a runtime needs answers under its own name.
         properties = {"ENVIRONMENT": self._name, "DRAIN_SECONDS": str(runtime.recipe.stop.drain)}
-        properties |= {f"{need.upper().replace('-', '_')}_HOST": need for need in runtime.recipe.needs}
         return ImmutableServiceArgs(
             environment=self._name,
             image=runtime.image(self._settings.registry),
             recipe=runtime.recipe,
             sizing=runtime.recipe.sizing[self._settings.size_of(runtime.name)],
             network=network.id,
+            configurations=self._configurations,
             files={ENVIRONMENT_FILE: "".join(f"{key}={value}\n" for key, value in sorted(properties.items()))},
             secrets=tuple(secrets[key] for key in runtime.recipe.secrets),
             volume=self._volume(runtime),

@@ -8,7 +8,6 @@ and going back finds the old generation exactly as it was. See docs/decisions/co
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components import swarm
+from components.configuration import Configurations
 from components.manifest import digest_of, fingerprint
 from components.recipe import Recipe, Sizing
 from components.witness import Witness
@@ -43,7 +43,8 @@ class MountedSecret:
 class ImmutableServiceArgs:
     """One generation of one runtime.
 
-    ``image`` is a reference by digest. ``files`` maps paths in the container to the text of its configuration.
+    ``image`` is a reference by digest. ``files`` maps paths in the container to the text of its configuration, which
+    ``configurations`` makes objects of.
     ``network`` is the id of the environment's network, or of the host's own when ``on_host``: then the task may set the
     host's packet filter. ``window`` (seconds) replaces the recipe's. ``command`` and ``health`` replace the image's
     entry point and the health hook. ``publish`` puts the front door's port on a host port of this generation's own.
@@ -56,6 +57,7 @@ class ImmutableServiceArgs:
     recipe: Recipe
     sizing: Sizing
     network: pulumi.Input[str]
+    configurations: Configurations
     files: Mapping[str, str]
     secrets: Sequence[MountedSecret] = ()
     volume: docker.Volume | None = None
@@ -106,7 +108,7 @@ class ImmutableService(pulumi.ComponentResource):
         self.port = generation_port(self.generation) if args.publish else None
         self.name = service_name = f"{args.environment}-{name}-{self.generation}"
         window = args.window or args.recipe.health.window
-        configs = {path: self._config(name, args.environment, path, text) for path, text in sorted(args.files.items())}
+        configs = {path: args.configurations.of(path, text) for path, text in sorted(args.files.items())}
         service = docker.Service(
             f"{name}-{self.generation}",
             name=service_name,
@@ -142,13 +144,3 @@ class ImmutableService(pulumi.ComponentResource):
         self.resource = service
         self.service = service.name
         self.register_outputs({"service": self.service, "configuration": self.configuration})
-
-    def _config(self, name: str, environment: str, path: str, text: str) -> docker.ServiceConfig:
-        content = fingerprint([path, text])
-        return docker.ServiceConfig(
-            f"{name}-{content}",
-            name=f"{environment}-{name}-{content}",
-            data=base64.b64encode(text.encode()).decode(),
-            labels=swarm.labels(docker.ServiceConfigLabelArgs, environment, name),
-            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["labels"]),
-        )

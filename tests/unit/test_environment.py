@@ -104,6 +104,17 @@ def test_the_gate_opens_after_the_edge_and_the_edge_after_everything_behind_it(d
     assert order.index("edge-gate") > order.index("edge") > max(order.index("intake"), order.index("broker"))
 
 
+def test_the_same_configuration_is_one_object_and_goes_only_when_nobody_mounts_it(deploy: Deploy) -> None:
+    before, _ = deploy()
+    after, _ = deploy(version="1.1.0")
+    objects = before.of_type("ServiceConfig")
+    assert len({inputs["data"] for inputs in objects.values()}) == len(objects)
+    assert {inputs["name"] for inputs in objects.values()} == {f"dev-{name}" for name in objects}
+    shared = {name for name in objects if name.startswith("environment-")}
+    assert shared
+    assert shared == {name for name in after.of_type("ServiceConfig") if name.startswith("environment-")}
+
+
 def test_secrets_are_marked_named_by_content_and_never_in_an_environment_variable(deploy: Deploy) -> None:
     recorder, outputs = deploy()
     secrets = recorder.of_type("secret:Secret")

@@ -15,7 +15,7 @@ from tests.unit.conftest import Declare
 from tests.unit.releases import release
 
 # The rendered services of the small release, by shape.
-KNOWN = {1: "c9cb9eb277", 2: "84757afc99"}
+KNOWN = {1: "c9cb9eb277", 2: "84757afc99", 3: "51951ade2b"}
 
 
 def test_another_shape_has_another_number(declare: Declare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
