@@ -11,6 +11,7 @@ from typing import Any
 import docker
 
 from bench.captured import Captured, capture
+from bench.lab.ground import LabError, tail
 from bench.lab.swarm import Swarm
 from bench.lab.workspace import SECRETS, Stack, wait_until
 from bench.laboratory import Laboratory
@@ -50,7 +51,10 @@ def _start(client: Any, root: Path, stack: Stack, service: Captured, option: str
     """Seconds from the start of a container to its readiness."""
     folder = root / "cds"
     folder.mkdir(exist_ok=True)
-    mounts = {OPTIONS: option + "\n"} | service.files | {f"/run/secrets/{key}": text for key, text in SECRETS.items()}
+    # Its own secrets only: a runtime of this family takes whose password it holds for what it depends on.
+    secrets = {each["File"]["Name"] for each in service.container.get("Secrets") or []}
+    held = {path: text for key, text in SECRETS.items() if (path := f"/run/secrets/{key}") in secrets}
+    mounts = {OPTIONS: option + "\n"} | service.files | held
     binds = []
     for number, (path, text) in enumerate(mounts.items()):
         file = folder / str(number)
@@ -69,6 +73,8 @@ def _start(client: Any, root: Path, stack: Stack, service: Captured, option: str
     )
     try:
         return float(wait_until("ready", lambda: _ready(container), 120, 0.05))
+    except LabError as error:
+        raise LabError(f"{service.runtime}: {error}; it said last:\n{tail(container.logs().decode(), 10)}") from error
     finally:
         container.remove(force=True)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import statistics
+import time
 
 from bench.lab.ground import CHECKOUT
 from bench.laboratory import Laboratory, timed
-from bench.results import Measurement, spread
+from bench.results import Measurement, say, spread
+
+SETTLING = 30  # seconds
 
 
 def measure(lab: Laboratory) -> Measurement:
@@ -25,6 +28,8 @@ def measure(lab: Laboratory) -> Measurement:
     (empty / "__main__.py").write_text("import pulumi\n")
     there = ("--cwd", str(empty), "-s", "b-empty")
     workspace.pulumi("stack", "init", "b-empty", "--cwd", str(empty))
+    say("noop", f"{SETTLING} s for the environment to settle: Java compiles what it just started")
+    time.sleep(SETTLING)
     mine, other = [], []
     for _ in range(3 if lab.short else 7):
         mine.append(timed(lambda: stack.up("--expect-no-changes")))
