@@ -41,7 +41,7 @@ def lock_folder(stack: str) -> Path:
             f'PULUMI_BACKEND_URL is {backend or "not set"}, not a folder (file://): eval "$(make -s env)" for the '
             f"local one; for another: pulumi cancel -s {stack}, then commands/recover.py {stack} --cancelled"
         )
-    state = Path(backend.removeprefix("file://")).expanduser()
+    state = Path(backend.removeprefix("file://").partition("?")[0]).expanduser()  # options follow a question mark
     return state / ".pulumi" / "locks" / "organization" / PROJECT / stack
 
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 
 import pulumi
 
-from components.immutable_service import GENERATION_PORTS, ImmutableService, ImmutableServiceArgs
+from components.immutable_service import ImmutableService, ImmutableServiceArgs
 from components.manifest import fingerprint
 from components.recipe import Sizing
-from components.settings import Exposure
+from components.settings import GENERATION_PORTS, Exposure
 
 GATE = "/opt/stele/gate"
 VERSION_FILE = "/etc/stele/version.json"

@@ -18,10 +18,9 @@ from components import swarm
 from components.configuration import Configurations
 from components.manifest import digest_of, fingerprint
 from components.recipe import Recipe, Sizing
+from components.settings import GENERATION_PORTS
 from components.witness import Witness
 
-# Below Linux's ephemeral ports, so nothing is there by accident; a thousand, so that two generations hardly ever meet.
-GENERATION_PORTS = range(29000, 30000)
 FRONT_PORT = 8080  # where the front door listens inside its container
 
 

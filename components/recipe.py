@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from components.settings import Size
+from components.settings import SECRET_KEY, Size
 
 
 class RecipeError(ValueError):
@@ -83,6 +83,17 @@ def _names(plain: Mapping[str, Any], key: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _secrets(plain: Mapping[str, Any]) -> tuple[str, ...]:
+    """Only names that can be set in a stack: a published release must be deployable."""
+    names = _names(plain, "secrets")
+    for name in names:
+        if not SECRET_KEY.fullmatch(name):
+            raise ValueError(
+                f"secrets: {name!r} is not allowed; allowed: names like {name}-key, -password, -secret, -token"
+            )
+    return names
+
+
 def _volume(plain: Mapping[str, Any]) -> str | None:
     volume = plain.get("volume")
     if volume is not None and not (isinstance(volume, str) and volume.startswith("/")):
@@ -97,6 +108,8 @@ def _numbers(kind: str, figures: object) -> Mapping[str, Any]:
         number = isinstance(figure, int | float) and not isinstance(figure, bool) and figure >= 0
         if key != "signal" and not number:
             raise ValueError(f"{kind}.{key}: {figure!r} is not allowed; allowed: a number")
+        if key not in ("signal", "cpus") and not isinstance(figure, int):
+            raise ValueError(f"{kind}.{key}: {figure!r} is not allowed; allowed: a whole number")
     return figures
 
 
@@ -111,7 +124,7 @@ def recipe_of(source: str, own: Mapping[str, Any], family: Mapping[str, Any] | N
     try:
         return Recipe(
             needs=_names(plain, "needs"),
-            secrets=_names(plain, "secrets"),
+            secrets=_secrets(plain),
             volume=_volume(plain),
             sizing={Size(size): Sizing(**_numbers(size, figures)) for size, figures in plain["sizing"].items()},
             health=Health(**_numbers("health", plain["health"])),

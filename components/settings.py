@@ -171,6 +171,9 @@ ENVIRONMENT_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {
     "exposure": _member(Exposure),
     "window": _integer(5, 3600),
 }
+# Host ports that generations of the front door take, never the public one. Below Linux's ephemeral ports, so nothing is
+# there by accident; a thousand, so that two generations hardly ever meet.
+GENERATION_PORTS = range(29000, 30000)
 # Which secrets an environment needs is the release's affair: runtimes name them (`secrets:` in runtime.yaml).
 SECRET_KEY = re.compile(r"[a-z][a-z0-9-]{0,30}-(password|secret|token|key)")
 
@@ -207,6 +210,11 @@ def _environment(
     for name in secrets:
         if secret_keys is not None and name not in secret_keys:
             raise SettingsError(name, "(in plain text)", f"encrypted only; pulumi config set --secret {name} VALUE")
+    if values.get("port") in GENERATION_PORTS:
+        taken = f"{GENERATION_PORTS.start} to {GENERATION_PORTS.stop - 1}"
+        raise SettingsError(
+            "port", str(values["port"]), f"1 to 65535 except {taken}, which generations of the edge use"
+        )
     optional: dict[str, Any] = {
         "runtimes": None,
         "sizing": {"default": Size.S},

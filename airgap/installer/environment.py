@@ -17,9 +17,12 @@ def prepare_state(checkout: Checkout) -> None:
     """The folder of the file backend, a passphrase unless there is one, and no debug logs unless wanted."""
     checkout.state.mkdir(parents=True, exist_ok=True)
     if not checkout.passphrase.exists():
-        descriptor = os.open(checkout.passphrase, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        # Beside and moved into place: a full disk must not leave an empty one, which would never be mended.
+        beside = checkout.passphrase.with_suffix(".new")
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(DEVELOPMENT_PASSPHRASE + "\n")
+        beside.replace(checkout.passphrase)
     _switch_debug_log_off(checkout)
 
 

@@ -28,6 +28,8 @@ def test_what_the_manifest_holds_is_read_back_unchanged() -> None:
         ({"volume": "data"}, "volume: 'data' is not allowed"),
         ({"sizing": {"XL": {"memory": 1, "cpus": 1, "replicas": 1}}}, "'XL' is not a valid Size"),
         ({"sizing": {"S": {"memory": "1G"}}}, "S.memory: '1G' is not allowed"),
+        ({"secrets": ["license"]}, "secrets: 'license' is not allowed"),
+        ({"health": {"window": 7.5}}, "health.window: 7.5 is not allowed"),
         ({"health": {"window": "soon"}}, "health.window: 'soon' is not allowed"),
         ({"stop": {"patience": 3}}, "patience"),
         ({"sizing": None}, "here: "),

@@ -86,6 +86,11 @@ def test_another_backend_is_refused_in_one_line(
     assert "pulumi cancel" in told
 
 
+def test_options_of_the_backend_are_not_part_of_its_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", os.environ["PULUMI_BACKEND_URL"] + "?no_tmp_dir=true")
+    assert lock_folder("dev") == folder
+
+
 def test_half_a_lock_is_never_seen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -99,6 +99,7 @@ def test_an_unknown_key_is_refused_and_the_known_ones_listed(key: str) -> None:
         ("version", "01.0.0"),
         ("port", "0"),
         ("port", "65536"),
+        ("port", "29500"),
         ("port", "\uff18\uff10"),
         ("port", "8080.0"),
         ("sizing", "XL"),
