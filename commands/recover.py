@@ -21,6 +21,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -155,17 +156,31 @@ def mend_attributes(stack: str) -> None:
             path.unlink(missing_ok=True)
 
 
-def known_ids(stack: str) -> set[str]:
-    """Ids of every docker object in the stack's state. What was begun and not recorded as done does not count."""
-    done = subprocess.run(["pulumi", "stack", "export", "-s", stack], check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise RecoverError((done.stderr.strip().splitlines() or ["pulumi stack export failed"])[-1])
-    resources = json.loads(done.stdout)["deployment"].get("resources") or []
-    return {resource.get("id", "") for resource in resources if resource["type"].startswith("docker:")}
+@dataclass(frozen=True)
+class Known:
+    """What a stack's state says of the docker objects: ``ids`` of those that are there, ``begun`` names of those whose
+    creation was begun and not recorded as done. Pulumi records a beginning before it acts."""
+
+    ids: frozenset[str]
+    begun: frozenset[str]
+
+    @classmethod
+    def read(cls, stack: str) -> Known:
+        """From the state as it is. Raises RecoverError."""
+        done = subprocess.run(["pulumi", "stack", "export", "-s", stack], check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise RecoverError((done.stderr.strip().splitlines() or ["pulumi stack export failed"])[-1])
+        deployment = json.loads(done.stdout)["deployment"]
+        there = [each for each in deployment.get("resources") or [] if each["type"].startswith("docker:")]
+        pending = [each["resource"] for each in deployment.get("pending_operations") or []]
+        return cls(
+            frozenset(each.get("id", "") for each in there),
+            frozenset(each.get("inputs", {}).get("name", "") for each in pending),
+        )
 
 
 def remove_orphans(stack: str) -> None:
-    """Remove services, configurations, secrets and networks of this stack that its state does not know.
+    """Remove services, configurations, secrets and networks of this stack whose creation was cut short.
 
     Volumes stay: they hold data, and creating one that exists is no error. Raises RecoverError naming what cannot be
     removed, or the engine when it does not answer.
@@ -173,7 +188,7 @@ def remove_orphans(stack: str) -> None:
     import docker
     import requests
 
-    known = known_ids(stack)
+    known = Known.read(stack)
     labels = [f"stele.stack={stack}"]
     # Several checkouts may share one engine, each with a stack of this name.
     if checkout := os.environ.get("STELE_CHECKOUT_ID"):
@@ -183,27 +198,25 @@ def remove_orphans(stack: str) -> None:
         refuse_strangers(client, stack, labels, known)
         for kind in (client.services, client.configs, client.secrets, client.networks):
             for item in kind.list(filters={"label": labels}):
-                if item.id not in known:
+                if item.id not in known.ids and item.name in known.begun:
                     _remove(item.name, item.remove)
                     say(f"removed {item.name}, which the killed update had begun to create")
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise RecoverError(f"the Docker engine at {os.environ.get('DOCKER_HOST', '(default)')}: {error}") from error
 
 
-def refuse_strangers(client: Any, stack: str, labels: list[str], known: set[str]) -> None:
-    """Raise RecoverError when services of this stack hang on networks that its state does not know.
+def refuse_strangers(client: Any, stack: str, labels: list[str], known: Known) -> None:
+    """Raise RecoverError when services of this stack run of which its state says nothing.
 
-    Pulumi records a network before it creates a service on it. So such services are no left-overs: they serve, and
-    were made with another state (a second clone, another backend, a state that was lost).
+    They are no left-overs: they serve, and were made with another state (a second clone, another backend, a state that
+    was lost or restored from a backup).
     """
-    ours = {network.id for network in client.networks.list(filters={"label": labels})}  # a gate hangs on the host's
+    state = os.environ.get("PULUMI_BACKEND_URL", "(the one you are logged in to)")
     for service in client.services.list(filters={"label": labels}):
-        networks = {network["Target"] for network in service.attrs["Spec"]["TaskTemplate"].get("Networks") or []}
-        if service.id not in known and networks & ours and not networks & known:
+        if service.id not in known.ids and service.name not in known.begun:
             raise RecoverError(
-                f"{service.name} runs, but the state at {os.environ['PULUMI_BACKEND_URL']} does not know its network: "
-                f"it was made with another state of {stack}; use that one (PULUMI_BACKEND_URL), "
-                "or remove the service yourself (docker service rm)"
+                f"{service.name} runs, but the state at {state} does not know it: another or a newer state of {stack} "
+                "made it; use that one (PULUMI_BACKEND_URL), or remove the service yourself (docker service rm)"
             )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from commands.recover import RecoverError, held, lock_folder, main, mend_attributes, refuse_strangers
+from commands.recover import Known, RecoverError, held, lock_folder, main, mend_attributes, refuse_strangers
 
 
 @pytest.fixture
@@ -118,23 +118,17 @@ def test_attributes_that_were_cut_short_go_and_whole_ones_stay(folder: Path, tmp
 class Engine:
     """As much of docker-py's client as is looked at before anything is removed."""
 
-    def __init__(self, *services: tuple[str, str]) -> None:
-        self.networks = SimpleNamespace(list=lambda **_: [SimpleNamespace(id="network")])
-        self.services = SimpleNamespace(list=lambda **_: [self._service(*service) for service in services])
-
-    @staticmethod
-    def _service(name: str, network: str) -> SimpleNamespace:
-        return SimpleNamespace(
-            id=f"id-{name}", name=name, attrs={"Spec": {"TaskTemplate": {"Networks": [{"Target": network}]}}}
-        )
+    def __init__(self, *services: str) -> None:
+        found = [SimpleNamespace(id=f"id-{name}", name=name) for name in services]
+        self.services = SimpleNamespace(list=lambda **_: found)
 
 
-@pytest.mark.parametrize("known", [set(), {"another-network", "id-other"}])
-def test_services_of_another_state_are_no_left_overs(folder: Path, known: set[str]) -> None:
-    with pytest.raises(RecoverError, match=r"dev-intake-1 runs, but the state at .* does not know its network"):
-        refuse_strangers(Engine(("dev-intake-1", "network")), "dev", [], known)
+def test_services_of_another_or_a_newer_state_are_no_left_overs(folder: Path) -> None:
+    known = Known(frozenset({"id-dev-intake-1"}), frozenset({"dev-intake-2"}))
+    with pytest.raises(RecoverError, match=r"dev-intake-3 runs, but the state at .* does not know it"):
+        refuse_strangers(Engine("dev-intake-1", "dev-intake-2", "dev-intake-3"), "dev", [], known)
 
 
 def test_left_overs_of_this_state_are_told_apart(folder: Path) -> None:
-    engine = Engine(("dev-intake-1", "network"), ("dev-edge-gate-1", "host"))
-    refuse_strangers(engine, "dev", [], {"network"})
+    known = Known(frozenset({"id-dev-intake-1"}), frozenset({"dev-intake-2"}))
+    refuse_strangers(Engine("dev-intake-1", "dev-intake-2"), "dev", [], known)
