@@ -158,8 +158,12 @@ def mend_attributes(stack: str) -> None:
 
 @dataclass(frozen=True)
 class Known:
-    """What a stack's state says of the docker objects: ``ids`` of those that are there, ``begun`` names of those whose
-    creation was begun and not recorded as done. Pulumi records a beginning before it acts."""
+    """What a stack's state says of the docker objects: ``ids`` of those that are there, ``begun`` names of those
+    with an operation that was begun and not recorded as done.
+
+    Pulumi records a beginning before it acts, and what it has not deleted yet is still among the ``ids``: so a name
+    that is begun, of an object whose id is not there, is a creation that was cut short.
+    """
 
     ids: frozenset[str]
     begun: frozenset[str]

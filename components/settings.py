@@ -108,6 +108,19 @@ def _integer(low: int, high: int) -> Callable[[str, str], int]:
     return parse
 
 
+# Host ports that generations of the front door take, never the public one. Below Linux's ephemeral ports, so nothing is
+# there by accident; a thousand, so that two generations hardly ever meet.
+GENERATION_PORTS = range(29000, 30000)
+
+
+def _port(key: str, value: str) -> int:
+    port = _integer(1, 65535)(key, value)
+    if port in GENERATION_PORTS:
+        taken = f"{GENERATION_PORTS.start} to {GENERATION_PORTS.stop - 1}"
+        raise SettingsError(key, value, f"1 to 65535 except {taken}, which generations of the edge use")
+    return port
+
+
 def _member(kind: type[StrEnum]) -> Callable[[str, str], Any]:
     def parse(key: str, value: str) -> StrEnum:
         try:
@@ -167,13 +180,10 @@ ENVIRONMENT_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {
     "runtimes": _names,
     "sizing": _sizing,
     "dns": _dns,
-    "port": _integer(1, 65535),
+    "port": _port,
     "exposure": _member(Exposure),
     "window": _integer(5, 3600),
 }
-# Host ports that generations of the front door take, never the public one. Below Linux's ephemeral ports, so nothing is
-# there by accident; a thousand, so that two generations hardly ever meet.
-GENERATION_PORTS = range(29000, 30000)
 # Which secrets an environment needs is the release's affair: runtimes name them (`secrets:` in runtime.yaml).
 SECRET_KEY = re.compile(r"[a-z][a-z0-9-]{0,30}-(password|secret|token|key)")
 
@@ -210,11 +220,6 @@ def _environment(
     for name in secrets:
         if secret_keys is not None and name not in secret_keys:
             raise SettingsError(name, "(in plain text)", f"encrypted only; pulumi config set --secret {name} VALUE")
-    if values.get("port") in GENERATION_PORTS:
-        taken = f"{GENERATION_PORTS.start} to {GENERATION_PORTS.stop - 1}"
-        raise SettingsError(
-            "port", str(values["port"]), f"1 to 65535 except {taken}, which generations of the edge use"
-        )
     optional: dict[str, Any] = {
         "runtimes": None,
         "sizing": {"default": Size.S},

@@ -66,7 +66,7 @@ class _Watch(threading.Thread):
 
         started = [task["Status"].get("ContainerStatus", {}).get("ContainerID") for task in tasks]
         here = False
-        for container in filter(None, started[-2:]):
+        for container in list(filter(None, started))[-2:]:
             with contextlib.suppress(docker.errors.NotFound):
                 said: bytes = client.api.logs(container, stdout=True, stderr=True, tail=LOG_LINES)
                 self._logs[container] = said.decode(errors="replace").splitlines()

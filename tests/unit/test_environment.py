@@ -104,7 +104,7 @@ def test_the_gate_opens_after_the_edge_and_the_edge_after_everything_behind_it(d
     assert order.index("edge-gate") > order.index("edge") > max(order.index("intake"), order.index("broker"))
 
 
-def test_the_same_configuration_is_one_object_and_goes_only_when_nobody_mounts_it(deploy: Deploy) -> None:
+def test_the_same_configuration_is_one_object_in_every_version(deploy: Deploy) -> None:
     before, _ = deploy()
     after, _ = deploy(version="1.1.0")
     objects = before.of_type("ServiceConfig")
