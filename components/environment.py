@@ -144,7 +144,7 @@ class Environment(pulumi.ComponentResource):
         return docker.Volume(
             f"{runtime.name}-data",
             name=f"{self._name}-{runtime.name}-data",
-            labels=swarm.labels(docker.VolumeLabelArgs, self._name, runtime.name),
+            labels=swarm.labels(docker.VolumeLabelArgs, self._name),
             # `pulumi destroy` must not destroy data: the next `up` finds the volume by its name.
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True, ignore_changes=["labels"]),
         )

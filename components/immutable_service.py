@@ -111,7 +111,7 @@ class ImmutableService(pulumi.ComponentResource):
         service = docker.Service(
             f"{name}-{self.generation}",
             name=service_name,
-            labels=swarm.labels(docker.ServiceLabelArgs, args.environment, name),
+            labels=swarm.labels(docker.ServiceLabelArgs, args.environment),
             mode=swarm.mode(args.sizing.replicas),
             endpoint_spec=swarm.endpoint(self.port, FRONT_PORT),
             # Without it a creation succeeds at once, healthy or not.

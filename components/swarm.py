@@ -16,9 +16,7 @@ from components.recipe import Recipe, Sizing
 SHAPE = 3
 HEALTH_HOOK = "/opt/stele/health"
 RUNTIME_USER = "10001"
-PROJECT_LABEL = "stele.project"
 STACK_LABEL = "stele.stack"
-RUNTIME_LABEL = "stele.runtime"
 CHECKOUT_LABEL = "stele.checkout"  # whose platform this is, where several checkouts share one engine
 
 # Durations are written the way the engine prints them: otherwise every plan shows a change (pulumi-docker#1285).
@@ -27,9 +25,12 @@ RESTART = docker.ServiceTaskSpecRestartPolicyArgs(condition="any", delay="2s", m
 Label = TypeVar("Label")
 
 
-def labels(kind: Callable[..., Label], environment: str, runtime: str | None = None) -> list[Label]:
-    """Labels that say whose an object is. They are set once; a later difference is ignored, never a mutation."""
-    pairs = {PROJECT_LABEL: "stele", STACK_LABEL: environment} | ({RUNTIME_LABEL: runtime} if runtime else {})
+def labels(kind: Callable[..., Label], environment: str) -> list[Label]:
+    """Labels that say whose an object is. They are set once; a later difference is ignored, never a mutation.
+
+    No more than tell them apart: every label of every object costs a plan about a millisecond.
+    """
+    pairs = {STACK_LABEL: environment}
     if checkout := os.environ.get("STELE_CHECKOUT_ID"):
         pairs[CHECKOUT_LABEL] = checkout
     return [kind(label=label, value=value) for label, value in sorted(pairs.items())]

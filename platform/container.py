@@ -15,7 +15,7 @@ from pathlib import Path
 
 from engine import Choice
 from home import Home
-from machine import CHECKOUT, PROJECT
+from machine import CHECKOUT
 from parts import INHERITED, find_program
 from problem import Problem
 
@@ -42,11 +42,9 @@ def contained(
     if write:
         _provide(client, image, programs)
     name = f"stele-{home.id}-buildkit"
-    labels = (f"{PROJECT}=stele", f"{CHECKOUT}={home.id}")
-    volume = f"type=volume,src={name},dst={CONTAINER_ROOT}," + ",".join(f"volume-label={label}" for label in labels)
-    command = [*client, "run", "--rm", "--name", name, *RIGHTS, "--mount", volume]
-    for label in labels:
-        command += ["--label", label]
+    label = f"{CHECKOUT}={home.id}"
+    volume = f"type=volume,src={name},dst={CONTAINER_ROOT},volume-label={label}"
+    command = [*client, "run", "--rm", "--name", name, "--label", label, *RIGHTS, "--mount", volume]
     for folder in (home.run, home.conf):
         command += ["--volume", f"{folder}:{folder}"]
     command += ["--volume", "/etc/ssl/certs:/etc/ssl/certs:ro", "--volume", "/tmp"]  # noqa: S108 - the container's
@@ -73,8 +71,7 @@ def _provide(client: tuple[str, ...], image: str, programs: tuple[str, ...]) -> 
                 tar.add(Path(path).resolve(), arcname=path.lstrip("/"))
         archive.seek(0)
         change = "ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin"
-        label = f"LABEL {PROJECT}=stele"
-        command = [*client, "import", "--change", change, "--change", label, "-", image]
+        command = [*client, "import", "--change", change, "-", image]
         result = subprocess.run(command, stdin=archive, capture_output=True, text=True)
     if result.returncode:
         raise Problem(f"docker import of {image} fails", result.stderr.strip().replace("\n", " "))

@@ -9,7 +9,7 @@ from home import Home
 from problem import Problem
 from wire import Engine
 
-PROJECT, CHECKOUT = "stele.project", "stele.checkout"
+CHECKOUT = "stele.checkout"
 
 # (list, delete, key) in an order that works: services hold networks, secrets and configs, containers volumes.
 KINDS = (
@@ -23,12 +23,9 @@ KINDS = (
 
 
 def is_mine(home: Home, row: dict[str, Any]) -> bool:
-    """Whether a service, volume, ... carries the labels of this checkout.
-
-    Without the checkout's id it may belong to a neighbour, whose data it then is.
-    """
+    """Whether a service, volume, ... carries this checkout's label; without it, it may be a neighbour's data."""
     labels = row.get("Labels") or row.get("Spec", {}).get("Labels") or {}
-    return labels.get(PROJECT) == "stele" and labels.get(CHECKOUT) == home.id
+    return bool(labels.get(CHECKOUT) == home.id)
 
 
 def remove_labelled(home: Home, engine: Engine, patience: float = 90) -> int:

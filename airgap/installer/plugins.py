@@ -53,7 +53,8 @@ def place_plugins(checkout: Checkout, tools: list[Path]) -> None:
         if binary in built:
             link_or_copy(built[binary], target)
         elif name in OFFLINE:
-            write_wrapper(target, [checkout.airgap / "plugins" / binary])
+            start = checkout.airgap / "plugins" / "start.py"
+            write_wrapper(target, [checkout.python, "-I", start, f"{name}_plugin"])
 
 
 def remove_plugins(checkout: Checkout) -> None:

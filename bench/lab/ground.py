@@ -54,6 +54,7 @@ def environment() -> dict[str, str]:
     here |= exported(run(python, "airgap/environment", env=here).stdout)
     here |= exported(run(python, "platform/local", "env", env=here).stdout)
     here.pop("PULUMI_CONFIG_PASSPHRASE_FILE", None)
+    here.pop("PYTHONDONTWRITEBYTECODE", None)  # Python's default: no program is compiled anew at every run
     # What docker-py and plain HTTP clients in this process talk to.
     os.environ["DOCKER_HOST"] = here["DOCKER_HOST"]
     return here

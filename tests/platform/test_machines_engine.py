@@ -93,7 +93,7 @@ COMMAND = ("probe:1", "/bin/sleep", "infinity")
 
 def labels(checkout: str | None) -> tuple[str, ...]:
     """What an environment puts on its objects; None: as an older version did, without the checkout."""
-    shared = ("--label", "stele.project=stele", "--label", "stele.stack=dev")
+    shared = ("--label", "stele.stack=dev")
     return shared if checkout is None else (*shared, "--label", f"stele.checkout={checkout}")
 
 

@@ -105,6 +105,7 @@ def camel(key: str) -> str:
     return head + "".join(part[:1].upper() + part[1:] for part in rest)
 
 
+@cache
 def snake(name: str) -> str:
     """`stopGracePeriod` -> `stop_grace_period`: the guess that needs no schema."""
     return "".join(f"_{char.lower()}" if char.isupper() and at else char.lower() for at, char in enumerate(name))
@@ -117,10 +118,10 @@ def pulumi_name(key: str, spec: Field | None) -> str:
 
 def key_of(name: str, block: Block) -> str:
     """The attribute behind a Pulumi name; unknown names get the guess, and are refused by the check later."""
-    for key, spec in block.items():
-        if pulumi_name(key, spec) == name:
-            return key
-    return snake(name)
+    guess = snake(name)
+    if guess in block and pulumi_name(guess, block[guess]) == name:
+        return guess
+    return next((key for key, spec in block.items() if pulumi_name(key, spec) == name), guess)
 
 
 def zero(spec: Field) -> Any:

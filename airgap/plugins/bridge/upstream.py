@@ -83,25 +83,25 @@ class Upstream:
         prior = self.prior(olds, identity)
         news = keep_ignored(olds, news, ignored)
         planned = self._plan(prior, news)
+        if not planned.changed:
+            return Difference(False, {}, [], self._stables([]), [], False)
         before = to_properties(prior, self.block, secrets=False)
         after = to_properties(planned.attributes, self.block, secrets=False)
         detailed = detailed_diff(before, after, news, self.block, replace=planned.replace)
-        if not planned.changed:
-            detailed = {}
         roots = {path: _root(path) for path in detailed}
         replaces = sorted(roots[path] for path, kind in detailed.items() if kind in REPLACES.values())
         return Difference(
-            changed=planned.changed,
+            changed=True,
             detailed=detailed,
             replaces=replaces,
-            stables=sorted(
-                name
-                for key, spec in self.schema.fields.items()
-                if spec.force_new and (name := pulumi_name(key, spec)) not in replaces
-            ),
+            stables=self._stables(replaces),
             diffs=sorted(set(roots.values())),
             delete_first=bool(replaces) and self._named_by_hand(news),
         )
+
+    def _stables(self, replaces: Sequence[str]) -> list[str]:
+        forcing = (pulumi_name(key, spec) for key, spec in self.schema.fields.items() if spec.force_new)
+        return sorted(name for name in forcing if name not in replaces)
 
     def _named_by_hand(self, news: Attributes) -> bool:
         automatic = news.get(DEFAULTS)
