@@ -6,6 +6,9 @@ startup.begin()
 
 import pulumi  # noqa: E402
 
+if pulumi.Config().get("kind") != "release":
+    startup.wake_docker_plugin()
+
 from components.boundary import read_settings  # noqa: E402
 from components.settings import ReleaseSettings  # noqa: E402
 
@@ -17,7 +20,6 @@ if isinstance(settings, ReleaseSettings):
 
     outputs = Factory(settings.product, settings).outputs
 else:
-    startup.wake_docker_plugin()
     from components.environment import Environment
 
     outputs = Environment(pulumi.get_stack(), settings).outputs

@@ -8,14 +8,14 @@ from __future__ import annotations
 import atexit
 import gc
 import os
-import threading
 from importlib import metadata
 
-import grpc
 import pulumi
 from google.protobuf import struct_pb2
 from pulumi.runtime import settings
 from pulumi.runtime.proto import resource_pb2
+
+_under_way: list[object] = []  # a call that nobody holds is cancelled
 
 
 def begin() -> None:
@@ -37,20 +37,15 @@ def _keep_debug_messages_local() -> None:
 
 
 def wake_docker_plugin() -> None:
-    """Let the engine start the docker plugin while Python still imports; otherwise the first resource waits for it."""
-    threading.Thread(target=_ask_for_host_network, daemon=True).start()
+    """Let the engine start the docker plugin while Python still imports; otherwise the first resource waits for it.
 
-
-def _ask_for_host_network() -> None:
-    monitor = settings.get_monitor()
+    Nobody waits for the answer: whatever is wrong, the first resource says it properly.
+    """
     arguments = struct_pb2.Struct()
     arguments.update({"name": "host"})
     # The version that the resources will ask for: another one would be another process.
     request = resource_pb2.ResourceInvokeRequest(
         tok="docker:index/getNetwork:getNetwork", args=arguments, version=metadata.version("pulumi-docker")
     )
-    try:
-        if monitor is not None:
-            monitor.Invoke(request)
-    except grpc.RpcError:
-        return  # whatever is wrong, the first resource says it properly
+    if monitor := settings.get_monitor():
+        _under_way.append(monitor.Invoke.future(request))

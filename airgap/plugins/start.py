@@ -1,14 +1,19 @@
-"""`start.py <package>`: run one offline plugin. What else the engine passes (its address, log flags) is not needed."""
+"""`start.py <package>`: run one offline plugin. What else the engine passes (its address, log flags) is not needed.
+
+Every `pulumi up` waits for this, so nothing is loaded or done that a plugin does not need.
+"""
 
 from __future__ import annotations
 
 import gc
 import importlib
 import sys
+import types
 
 if __name__ == "__main__":
-    # Every `pulumi up` waits for this: nothing that is loaded here ever becomes garbage, so it is not searched for any.
-    gc.disable()
+    gc.disable()  # nothing that is loaded here ever becomes garbage, so it is not searched for any
+    for unused in ("asyncio", "grpc.aio"):  # loading them is half of what loading gRPC takes
+        sys.modules[unused] = types.ModuleType(unused)
     sys.path.insert(0, __file__.rpartition("/")[0])
     main = importlib.import_module(f"{sys.argv[1]}.main").main
     gc.freeze()
