@@ -71,5 +71,10 @@ lock: ## Refresh every lock file: Python and Debian packages, and Java libraries
 
 .PHONY: recover
 recover: ## Mend a stack after a killed `pulumi up`: make recover STACK=dev
-	@[ -n "$${PULUMI_BACKEND_URL:-}" ] || { $(WITH_ENV); } # a state that was chosen stays chosen
-	.venv/bin/python commands/recover.py $(or $(STACK),$(error make recover needs a stack: make recover STACK=dev))
+	@if [ -n "$${PULUMI_BACKEND_URL:-}" ]; then # a state that was chosen stays chosen, and its engine
+		eval "$$($(PYTHON) airgap/environment | grep -v -e PULUMI_BACKEND_URL -e PASSPHRASE)"
+	else
+		$(WITH_ENV)
+	fi
+	.venv/bin/python commands/recover.py $(if $(CANCELLED),--cancelled) $(if $(filter no,$(UP)),--no-up) \
+		$(or $(STACK),$(error make recover needs a stack: make recover STACK=dev))

@@ -40,7 +40,7 @@ def lock_folder(stack: str) -> Path:
     if not backend.startswith("file://"):
         raise RecoverError(
             f'PULUMI_BACKEND_URL is {backend or "not set"}, not a folder (file://): eval "$(make -s env)" for the '
-            f"local one; for another: pulumi cancel -s {stack}, then commands/recover.py {stack} --cancelled"
+            f"local one; for another: pulumi cancel -s {stack}, then make recover STACK={stack} CANCELLED=yes"
         )
     state = Path(backend.removeprefix("file://").partition("?")[0]).expanduser()  # options follow a question mark
     return state / ".pulumi" / "locks" / "organization" / PROJECT / stack
@@ -52,6 +52,8 @@ def read_lock(path: Path) -> dict[str, Any] | None:
         content = json.loads(path.read_text())
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise RecoverError(f"cannot read {path}: {error.strerror}; work as its owner") from error
     except ValueError:
         content = {}
     return content if isinstance(content, dict) else {}
@@ -66,11 +68,25 @@ def alive(holder: dict[str, Any]) -> bool:
     process = Path(f"/proc/{holder.get('pid')}")
     try:
         name = (process / "comm").read_text()
-        dead = (process / "stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        state, *fields = (process / "stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
         return hidden(holder.get("pid"))
-    # Another program has only inherited the number. Locks are taken by the CLI and by this command.
-    return not dead and name in ("pulumi\n", Path("/proc/self/comm").read_text())
+    # Another process has only inherited the number. Locks are taken by the CLI and by this command, after they started.
+    ours = name in ("pulumi\n", Path("/proc/self/comm").read_text())
+    return state != "Z" and ours and not began_after(int(fields[18]), str(holder.get("timestamp")))
+
+
+def began_after(ticks: int, moment: str) -> bool:
+    """Whether a process that started ``ticks`` after boot began after a moment (ISO 8601); not if that is unreadable.
+
+    A minute is left for a clock that was set since.
+    """
+    try:
+        taken = datetime.fromisoformat(moment).timestamp()
+    except ValueError:
+        return False
+    age = float(Path("/proc/uptime").read_text().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.time() - age > taken + 60
 
 
 def hidden(pid: object) -> bool:
@@ -129,7 +145,10 @@ def _refuse_or_clear(stack: str, folder: Path, own: Path | None) -> None:
                 f"if it is on another machine and gone: pulumi cancel -s {stack}, then again"
             )
         say(f"clearing the lock of {who}, which is gone")
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise RecoverError(f"cannot remove {path}: {error.strerror}; work as its owner") from error
 
 
 def say(line: str) -> None:
@@ -257,10 +276,10 @@ def recover(stack: str, *, up: bool, cancelled: bool) -> int:
 
 def main(arguments: list[str]) -> int:
     """``recover STACK [--no-up]``."""
-    parser = argparse.ArgumentParser(prog="make recover", usage="make recover STACK=<stack>")
+    parser = argparse.ArgumentParser(prog="make recover", usage="make recover STACK=<stack> [UP=no] [CANCELLED=yes]")
     parser.add_argument("stack")
-    parser.add_argument("--no-up", action="store_true", help="only clean up; do not finish the change")
-    parser.add_argument("--cancelled", action="store_true", help="another backend than a folder, after `pulumi cancel`")
+    parser.add_argument("--no-up", action="store_true", help="UP=no: only clean up; do not finish the change")
+    parser.add_argument("--cancelled", action="store_true", help="CANCELLED=yes: `pulumi cancel` was run")
     chosen = parser.parse_args(arguments)
     try:
         return recover(chosen.stack, up=not chosen.no_up, cancelled=chosen.cancelled)

@@ -14,16 +14,18 @@ from pulumi.runtime.config import CONFIG, is_config_secret
 from components.settings import NAME, EnvironmentSettings, ReleaseSettings, SettingsError, parse
 
 STACK_NAME_LENGTH = 20
+RESERVED = "platform"  # the local platform's own rules are in the packet-filter table that this stack's would have
 _ENGINE_PATIENCE = 5  # seconds
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def read_settings() -> ReleaseSettings | EnvironmentSettings:
     """The validated settings of this stack; a bad value ends the program with its one line and nothing declared."""
-    if not NAME.fullmatch(pulumi.get_stack()) or len(pulumi.get_stack()) > STACK_NAME_LENGTH:
+    stack = pulumi.get_stack()
+    if not NAME.fullmatch(stack) or len(stack) > STACK_NAME_LENGTH or stack == RESERVED:
         stop(
-            f"stack {pulumi.get_stack()!r} is not allowed; allowed: lower-case letters, digits and hyphens, starting "
-            f"with a letter, at most {STACK_NAME_LENGTH} characters (names of services must fit into 63)"
+            f"stack {stack!r} is not allowed; allowed: lower-case letters, digits and hyphens, starting with a letter, "
+            f"at most {STACK_NAME_LENGTH} characters (names of services must fit into 63), not {RESERVED!r}"
         )
     prefix = f"{pulumi.get_project()}:"
     raw = {key.removeprefix(prefix): str(value) for key, value in CONFIG.get().items() if key.startswith(prefix)}

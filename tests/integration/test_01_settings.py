@@ -54,6 +54,16 @@ def test_a_bad_setting_stops_preview_with_one_line(settled: Stack, settings: dic
     assert "correct-horse" not in said
 
 
+@pytest.mark.parametrize("name", ["Staging", "twenty-one-characters", "platform"])
+def test_a_stack_name_that_cannot_work_stops_preview_with_one_line(
+    workspace: Workspace, factory: Stack, name: str
+) -> None:
+    done = workspace.environment(name, version="900.0.0", port=18079).preview(check=False)
+    assert done.returncode != 0
+    (error,) = errors_of(done.stdout + done.stderr)
+    assert error.startswith(f"error: stack '{name}' is not allowed; allowed: lower-case letters"), error
+
+
 def test_nothing_was_created(settled: Stack) -> None:
     with Swarm(settled.name) as swarm:
         assert not any(swarm.everything().values())

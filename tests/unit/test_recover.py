@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +28,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def lock(folder: Path, **holder: Any) -> Path:
     path = folder / "a.json"
-    told = {"username": "ada", "hostname": socket.gethostname(), "timestamp": "2026-11-21T06:00:00Z"}
+    now = datetime.now().astimezone().isoformat()
+    told = {"username": "ada", "hostname": socket.gethostname(), "timestamp": now}
     path.write_text(json.dumps(told | holder))
     return path
 
@@ -61,10 +63,28 @@ def test_a_lock_that_was_cut_short_is_cleared(folder: Path, content: str) -> Non
 @pytest.mark.parametrize("holder", [{"pid": os.getpid()}, {"pid": 1, "hostname": "another-machine"}])
 def test_a_living_holder_is_named_and_left_alone(folder: Path, holder: dict[str, Any]) -> None:
     path = lock(folder, **holder)
-    told = rf"dev is held by ada@.*, process {holder['pid']}, since 2026-11-21T06"
+    told = rf"dev is held by ada@.*, process {holder['pid']}, since 20.*, which still runs"
     with pytest.raises(RecoverError, match=told), held("dev"):
         pytest.fail("the stack was taken over")
     assert list(folder.glob("*.json")) == [path]
+
+
+def test_whoever_inherited_the_holders_number_holds_nothing(folder: Path) -> None:
+    """After a reboot, or when process ids came round: another `pulumi`, which began after the lock was taken."""
+    stale = lock(folder, pid=os.getpid(), timestamp="2026-01-01T06:00:00.123456789Z")
+    with held("dev"):
+        assert not stale.exists()
+
+
+def test_a_lock_that_may_not_be_read_is_an_error_in_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock(folder, pid=os.getpid())
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(RecoverError, match=r"cannot read .*a\.json: Permission denied"), held("dev"):
+        pytest.fail("the stack was taken over")
 
 
 def test_a_second_recovery_at_the_same_time_is_refused(folder: Path) -> None:
