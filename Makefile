@@ -71,10 +71,13 @@ lock: ## Refresh every lock file: Python and Debian packages, and Java libraries
 
 .PHONY: recover
 recover: ## Mend a stack after a killed `pulumi up`: make recover STACK=dev
-	@if [ -n "$${PULUMI_BACKEND_URL:-}" ]; then # a state that was chosen stays chosen, and its engine
-		eval "$$($(PYTHON) airgap/environment | grep -v -e PULUMI_BACKEND_URL -e PASSPHRASE)"
-	else
-		$(WITH_ENV)
+	@chosen=
+	if [ -n "$${PULUMI_BACKEND_URL:-}" ]; then # a state that was chosen stays chosen, with its key, login and engine
+		chosen="$$(export -p | grep -E '^declare -x (PULUMI_(BACKEND_URL|CONFIG_PASSPHRASE(_FILE)?|HOME)|DOCKER_HOST)=')"
 	fi
-	.venv/bin/python commands/recover.py $(if $(CANCELLED),--cancelled) $(if $(filter no,$(UP)),--no-up) \
+	$(WITH_ENV)
+	eval "$$chosen"
+	.venv/bin/python commands/recover.py \
+		$(if $(CANCELLED),$(if $(filter yes,$(CANCELLED)),--cancelled,$(error CANCELLED=$(CANCELLED): allowed is yes))) \
+		$(if $(UP),$(if $(filter no,$(UP)),--no-up,$(error UP=$(UP): allowed is no))) \
 		$(or $(STACK),$(error make recover needs a stack: make recover STACK=dev))

@@ -2,8 +2,8 @@
 
 What a killed update may leave: a lock that never expires, operations that Pulumi recorded as begun but not as done, and
 engine objects that no state knows. In this order: refuse while the lock's holder is alive, clear the lock and hold the
-stack, remove objects that carry the stack's label but are not in its state (a generation that was being created; the
-previous one still serves), let Pulumi look at what is there (`refresh --clear-pending-creates`), and finish the change
+stack, remove the objects whose creation the state records as begun (a generation that was being created; the previous one
+still serves), let Pulumi look at what is there (`refresh --clear-pending-creates`), and finish the change
 (`up`). It is safe to run at any time, twice, and after it was killed itself.
 """
 
@@ -68,25 +68,12 @@ def alive(holder: dict[str, Any]) -> bool:
     process = Path(f"/proc/{holder.get('pid')}")
     try:
         name = (process / "comm").read_text()
-        state, *fields = (process / "stat").read_text().rsplit(")", 1)[1].split()
+        dead = (process / "stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except OSError:
         return hidden(holder.get("pid"))
-    # Another process has only inherited the number. Locks are taken by the CLI and by this command, after they started.
-    ours = name in ("pulumi\n", Path("/proc/self/comm").read_text())
-    return state != "Z" and ours and not began_after(int(fields[18]), str(holder.get("timestamp")))
-
-
-def began_after(ticks: int, moment: str) -> bool:
-    """Whether a process that started ``ticks`` after boot began after a moment (ISO 8601); not if that is unreadable.
-
-    A minute is left for a clock that was set since.
-    """
-    try:
-        taken = datetime.fromisoformat(moment).timestamp()
-    except ValueError:
-        return False
-    age = float(Path("/proc/uptime").read_text().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
-    return time.time() - age > taken + 60
+    # Another program has only inherited the number. Locks are taken by the CLI and by this command. (Start times would
+    # tell more, were it not for clocks that are set and containers whose uptime is not the kernel's.)
+    return not dead and name in ("pulumi\n", Path("/proc/self/comm").read_text())
 
 
 def hidden(pid: object) -> bool:
@@ -213,7 +200,7 @@ def remove_orphans(stack: str) -> None:
 
     known = Known.read(stack)
     labels = [f"stele.stack={stack}"]
-    # Several checkouts may share one engine, each with a stack of this name.
+    # Only this checkout's: another's stack of this name must not be touched, even by mistake.
     if checkout := os.environ.get("STELE_CHECKOUT_ID"):
         labels.append(f"stele.checkout={checkout}")
     try:
@@ -266,6 +253,8 @@ def recover(stack: str, *, up: bool, cancelled: bool) -> int:
 
     ``cancelled``: the caller has cleared the lock of a backend that is no folder.
     """
+    if cancelled and os.environ.get("PULUMI_BACKEND_URL", "").startswith("file://"):
+        raise RecoverError("PULUMI_BACKEND_URL is a folder, whose locks are looked at here: leave CANCELLED out")
     with contextlib.nullcontext() if cancelled else held(stack):
         if not cancelled:
             mend_attributes(stack)
@@ -275,11 +264,11 @@ def recover(stack: str, *, up: bool, cancelled: bool) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """``recover STACK [--no-up]``."""
+    """``recover STACK [--no-up] [--cancelled]``."""
     parser = argparse.ArgumentParser(prog="make recover", usage="make recover STACK=<stack> [UP=no] [CANCELLED=yes]")
     parser.add_argument("stack")
     parser.add_argument("--no-up", action="store_true", help="UP=no: only clean up; do not finish the change")
-    parser.add_argument("--cancelled", action="store_true", help="CANCELLED=yes: `pulumi cancel` was run")
+    parser.add_argument("--cancelled", action="store_true", help="CANCELLED=yes: `pulumi cancel` was run; not for a folder")
     chosen = parser.parse_args(arguments)
     try:
         return recover(chosen.stack, up=not chosen.no_up, cancelled=chosen.cancelled)

@@ -17,7 +17,7 @@ IPTABLES = ("filter", "nat", "mangle", "raw")
 """Tables that iptables-nft makes when it is first used."""
 BRIDGES = ("docker0", "docker_gwbridge")
 DOORS = "29000-29999"
-"""As components/immutable_service.py has it: docker publishes on every address, and its rules come before `input`."""
+"""As components/settings.py has it: docker publishes on every address, and its rules come before `input`."""
 RULE = re.compile(r"\b(DOCKER[-A-Z0-9]*|docker0|docker_gwbridge|br-[0-9a-f]{12})\b")
 
 

@@ -69,11 +69,11 @@ def test_a_living_holder_is_named_and_left_alone(folder: Path, holder: dict[str,
     assert list(folder.glob("*.json")) == [path]
 
 
-def test_whoever_inherited_the_holders_number_holds_nothing(folder: Path) -> None:
-    """After a reboot, or when process ids came round: another `pulumi`, which began after the lock was taken."""
-    stale = lock(folder, pid=os.getpid(), timestamp="2026-01-01T06:00:00.123456789Z")
-    with held("dev"):
-        assert not stale.exists()
+def test_a_folders_locks_are_never_skipped(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = lock(folder, pid=os.getpid())
+    assert main(["dev", "--cancelled"]) == 1
+    assert "leave CANCELLED out" in capsys.readouterr().err
+    assert path.exists()
 
 
 def test_a_lock_that_may_not_be_read_is_an_error_in_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
