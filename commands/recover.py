@@ -2,9 +2,9 @@
 
 What a killed update may leave: a lock that never expires, operations that Pulumi recorded as begun but not as done, and
 engine objects that no state knows. In this order: refuse while the lock's holder is alive, clear the lock and hold the
-stack, remove the objects whose creation the state records as begun (a generation that was being created; the previous one
-still serves), let Pulumi look at what is there (`refresh --clear-pending-creates`), and finish the change
-(`up`). It is safe to run at any time, twice, and after it was killed itself.
+stack, remove the objects whose creation the state records as begun (a generation that was being created; the previous
+one still serves), let Pulumi look at what is there (`refresh --clear-pending-creates`), and finish the change (`up`).
+It is safe to run at any time, twice, and after it was killed itself.
 """
 
 from __future__ import annotations
@@ -268,7 +268,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make recover", usage="make recover STACK=<stack> [UP=no] [CANCELLED=yes]")
     parser.add_argument("stack")
     parser.add_argument("--no-up", action="store_true", help="UP=no: only clean up; do not finish the change")
-    parser.add_argument("--cancelled", action="store_true", help="CANCELLED=yes: `pulumi cancel` was run; not for a folder")
+    told = "CANCELLED=yes: `pulumi cancel` was run; not for a folder"
+    parser.add_argument("--cancelled", action="store_true", help=told)
     chosen = parser.parse_args(arguments)
     try:
         return recover(chosen.stack, up=not chosen.no_up, cancelled=chosen.cancelled)

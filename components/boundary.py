@@ -20,7 +20,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def read_settings() -> ReleaseSettings | EnvironmentSettings:
-    """The validated settings of this stack; a bad value ends the program with its one line before any object is declared."""
+    """The validated settings of this stack; a bad value ends the program with its one line and no object declared."""
     stack = pulumi.get_stack()
     if not NAME.fullmatch(stack) or len(stack) > STACK_NAME_LENGTH or stack == RESERVED:
         stop(

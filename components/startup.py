@@ -39,8 +39,8 @@ def _keep_debug_messages_local() -> None:
 def wake_docker_plugin() -> None:
     """Let the engine start the docker plugin while Python still imports; otherwise the first resource waits for it.
 
-    Called before the settings are checked, on purpose. Nobody waits for the answer: whatever is wrong, the first resource
-    says it properly.
+    Before the settings are checked, on purpose. Nobody waits for the answer: whatever is wrong, the first resource says
+    it properly.
     """
     arguments = struct_pb2.Struct()
     arguments.update({"name": "host"})
