@@ -74,6 +74,18 @@ def test_a_wrapper_passes_arguments_and_paths_with_spaces_on(tmp_path: Path) -> 
     assert done.stdout == "it's 2 a b c\n"
 
 
+@pytest.mark.parametrize("name", ["docker", "command"])
+def test_an_installed_plugin_starts_and_prints_its_port(checkout: Checkout, name: str) -> None:
+    """As the engine starts it."""
+    (plugin,) = checkout.pulumi_home.glob(f"plugins/resource-{name}-v*/pulumi-resource-{name}")
+    with subprocess.Popen([plugin, "127.0.0.1:1"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline().strip().isdigit()
+        finally:
+            process.terminate()
+
+
 def test_a_tool_is_replaced_while_its_predecessor_runs(tmp_path: Path) -> None:
     old, new, target = tmp_path / "old", tmp_path / "new", tmp_path / "bin" / "tool"
     for source in (old, new):
