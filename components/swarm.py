@@ -28,7 +28,7 @@ Label = TypeVar("Label")
 def labels(kind: Callable[..., Label], environment: str) -> list[Label]:
     """Labels that say whose an object is. They are set once; a later difference is ignored, never a mutation.
 
-    No more than tell them apart: every label of every object costs a plan about a millisecond.
+    No more than tell them apart: each one is serialised, checked and compared in every plan.
     """
     pairs = {STACK_LABEL: environment}
     if checkout := os.environ.get("STELE_CHECKOUT_ID"):

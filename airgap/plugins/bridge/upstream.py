@@ -84,7 +84,9 @@ class Upstream:
         news = keep_ignored(olds, news, ignored)
         planned = self._plan(prior, news)
         if not planned.changed:
-            return Difference(False, {}, [], self._stables([]), [], False)
+            return Difference(
+                changed=False, detailed={}, replaces=[], stables=self._stables([]), diffs=[], delete_first=False
+            )
         before = to_properties(prior, self.block, secrets=False)
         after = to_properties(planned.attributes, self.block, secrets=False)
         detailed = detailed_diff(before, after, news, self.block, replace=planned.replace)
