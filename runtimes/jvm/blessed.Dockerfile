@@ -9,14 +9,14 @@ COPY jvm/build/ /source/build/
 RUN --mount=type=secret,id=ca,target=/run/secrets/ca \
     --mount=type=secret,id=maven-settings,target=/run/secrets/maven-settings \
     --mount=type=cache,id=stele-maven,target=/root/.m2 \
-    ./libraries /libraries
+    ./libraries /libraries.jar
 
 FROM ${BUILDER} AS code
 ARG SOURCE_DATE_EPOCH
 COPY jvm/build/code /build/code
 COPY jvm/src/ /source/
-RUN --mount=type=bind,from=libraries,source=/libraries,target=/libraries \
-    /build/code /source '/libraries/*' /stele.jar
+RUN --mount=type=bind,from=libraries,source=/libraries.jar,target=/libraries.jar \
+    /build/code /source /libraries.jar /stele.jar
 
 FROM ${BASE} AS base
 
@@ -29,17 +29,18 @@ FROM base AS layer
 ARG TEMPLATE_VERSION
 ARG SOURCE_DATE_EPOCH
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
-COPY --from=libraries /libraries/ /opt/stele/lib/
-COPY --from=code /stele.jar /opt/stele/lib/stele.jar
-COPY jvm/java.options /opt/stele/lib/java.options
+COPY --from=libraries /libraries.jar /opt/stele/lib/
+COPY --from=code /stele.jar /opt/stele/lib/
+COPY jvm/java.options jvm/libraries.lock /opt/stele/lib/
 COPY blessed/ /source/blessed/
 COPY jvm/ /source/jvm/
-RUN cd /opt/stele/lib && find /opt/stele/lib -name '*.jar' | LC_ALL=C sort | paste -sd: >classpath && \
+RUN cd /opt/stele/lib && \
     # the archive records the jars' dates: they must be the final ones before it is made
     chmod 0644 ./* && touch --date "@${SOURCE_DATE_EPOCH}" ./* && \
     /source/jvm/build/archive /source/jvm/classes.lock /opt/stele/lib/stele.jsa
 COPY --from=truststore /cacerts /cacerts
 RUN /source/blessed/bless jvm "${TEMPLATE_VERSION}" && \
+    /source/jvm/build/security /layer && \
     cp -a /opt/stele/lib/. /layer/opt/stele/lib/ && \
     install -D -m 0644 /cacerts /layer/etc/ssl/certs/java/cacerts && \
     /source/blessed/bless seal

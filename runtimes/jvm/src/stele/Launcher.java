@@ -21,7 +21,6 @@ public final class Launcher {
 
     public static void main(String[] arguments) {
         LineFormatter.install();
-        Addresses.forgetQuickly();
         Launcher launcher = null;
         try {
             launcher = new Launcher(Settings.read());
