@@ -58,11 +58,12 @@ def _tools(checkout: Checkout, source: str) -> Iterator[Finding]:
     yield _tool("pulumi", checkout.bin / "pulumi", "version", locked_version(checkout, "cli", pulumi), origin)
     host = "official" if source == Choice.OFFICIAL else "offline (airgap/language_host)"
     yield _file("language host python", checkout.bin / "pulumi-language-python", host)
-    for name, command, package in (
-        ("buildkitd", "--version", "github.com/moby/buildkit"),
-        ("crane", "version", "github.com/google/go-containerregistry"),
+    for name, command, module, package in (
+        ("buildkitd", "--version", "build", "github.com/moby/buildkit"),
+        ("crane", "version", "build", "github.com/google/go-containerregistry"),
+        ("versitygw", "--version", "storage", "github.com/versity/versitygw"),
     ):
-        yield _tool(name, checkout.bin / name, command, locked_version(checkout, "build", package), origin)
+        yield _tool(name, checkout.bin / name, command, locked_version(checkout, module, package), origin)
     buildx = checkout.docker_config / "cli-plugins" / "docker-buildx"
     yield _tool("buildx", buildx, "version", locked_version(checkout, "build", "github.com/docker/buildx"), origin)
 

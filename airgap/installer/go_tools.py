@@ -65,6 +65,9 @@ MODULES: dict[str, tuple[GoTool, ...]] = {
             prefix="",
         ),
     ),
+    "storage": (
+        GoTool("github.com/versity/versitygw/cmd/versitygw", "github.com/versity/versitygw", "main.Version"),
+    ),
 }
 
 

@@ -118,7 +118,7 @@ def _inputs(checkout: Checkout) -> str:
 
 
 def _outputs(checkout: Checkout) -> list[str]:
-    files = [checkout.bin / name for name in ("pulumi", "pulumi-language-python", "buildkitd", "crane")]
+    files = [checkout.bin / name for name in ("pulumi", "pulumi-language-python", "buildkitd", "crane", "versitygw")]
     files += [checkout.docker_config / "cli-plugins" / "docker-buildx", checkout.passphrase, checkout.state]
     folder = checkout.pulumi_home / "plugins"
     files += [folder / f"resource-{n}-v{v}" for n, v in plugins.required(checkout).items()]

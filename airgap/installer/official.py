@@ -54,6 +54,8 @@ def releases(checkout: Checkout) -> list[Release]:
     buildkit = locked_version(checkout, "build", "github.com/moby/buildkit")
     buildx = locked_version(checkout, "build", "github.com/docker/buildx")
     crane = locked_version(checkout, "build", "github.com/google/go-containerregistry")
+    store = locked_version(checkout, "storage", "github.com/versity/versitygw")
+    store_folder = f"versitygw_{store}_Linux_{crane_name}"
     cli = ("pulumi", "pulumi-language-python", "pulumi-language-python-exec", "pulumi-resource-pulumi-python")
     return [
         Release(
@@ -66,6 +68,7 @@ def releases(checkout: Checkout) -> list[Release]:
         Release(
             "google/go-containerregistry", crane, f"go-containerregistry_Linux_{crane_name}.tar.gz", {"crane": "crane"}
         ),
+        Release("versity/versitygw", store, f"{store_folder}.tar.gz", {f"{store_folder}/versitygw": "versitygw"}),
     ]
 
 

@@ -100,4 +100,5 @@ def test_a_missing_release_is_named(server: _Server, tmp_path: Path) -> None:
 def test_the_versions_are_those_of_the_go_modules(checkout: Checkout) -> None:
     wanted = {r.repository: r.tag for r in releases(checkout)}
     assert wanted["pulumi/pulumi"] == "v3.256.0"
+    assert wanted["versity/versitygw"] == "v1.8.0"
     assert f"pulumi=={wanted['pulumi/pulumi'].lstrip('v')} " in (checkout.root / "requirements.lock").read_text()
