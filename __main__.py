@@ -1,4 +1,4 @@
-"""Stele's Pulumi program: settings in, one release or one environment out."""
+"""Stele's Pulumi program: settings in; one release, one environment or one customer's storage out."""
 
 from components import startup
 
@@ -6,23 +6,27 @@ startup.begin()
 
 import pulumi  # noqa: E402
 
-if pulumi.Config().get("kind") != "release":
+if pulumi.Config().get("kind") in {None, "environment"}:
     startup.wake_docker_plugin()
 
 from components.boundary import read_settings  # noqa: E402
-from components.settings import ReleaseSettings  # noqa: E402
+from components.settings import EnvironmentSettings, ReleaseSettings  # noqa: E402
 
 settings = read_settings()
 
 # Each is imported where it is used: an environment builds nothing, so it need not load what builds.
-if isinstance(settings, ReleaseSettings):
+if isinstance(settings, EnvironmentSettings):
+    from components.environment import Environment
+
+    outputs = Environment(pulumi.get_stack(), settings).outputs
+elif isinstance(settings, ReleaseSettings):
     from components.factory import Factory
 
     outputs = Factory(settings.product, settings).outputs
 else:
-    from components.environment import Environment
+    from components.worm_storage import WormStorage
 
-    outputs = Environment(pulumi.get_stack(), settings).outputs
+    outputs = WormStorage(settings.customer, settings).outputs
 
 for name, value in outputs.items():
     pulumi.export(name, value)

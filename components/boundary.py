@@ -11,7 +11,7 @@ from typing import NoReturn
 import pulumi
 from pulumi.runtime.config import CONFIG, is_config_secret
 
-from components.settings import NAME, EnvironmentSettings, ReleaseSettings, SettingsError, parse
+from components.settings import NAME, EnvironmentSettings, ReleaseSettings, SettingsError, StorageSettings, parse
 
 STACK_NAME_LENGTH = 20
 RESERVED = "platform"  # the local platform's own rules are in the packet-filter table that this stack's would have
@@ -19,7 +19,7 @@ _ENGINE_PATIENCE = 5  # seconds
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
-def read_settings() -> ReleaseSettings | EnvironmentSettings:
+def read_settings() -> ReleaseSettings | EnvironmentSettings | StorageSettings:
     """The validated settings of this stack; a bad value ends the program with its one line and no object declared."""
     stack = pulumi.get_stack()
     if not NAME.fullmatch(stack) or len(stack) > STACK_NAME_LENGTH or stack == RESERVED:
@@ -34,6 +34,8 @@ def read_settings() -> ReleaseSettings | EnvironmentSettings:
         "registry": os.environ.get("STELE_REGISTRY", "127.0.0.1:5001"),
         "releases": os.environ.get("STELE_RELEASES", str(CHECKOUT / ".stele" / "releases")),
     }
+    if store := os.environ.get("STELE_STORE"):
+        defaults["endpoint"] = store
     try:
         settings = parse(raw, defaults=defaults, secret_keys=secret_keys)
     except SettingsError as error:

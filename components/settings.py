@@ -1,8 +1,8 @@
 """The typed, validated stack configuration: read once, before any resource is declared.
 
-A stack is either the factory (``stele:kind: release``) or one environment (the default). Every key, its meaning and
-what it allows is listed in :data:`RELEASE_KEYS` and :data:`ENVIRONMENT_KEYS`; anything else is an error of one line
-that names the key, the value and what is allowed.
+A stack is the factory (``stele:kind: release``), one environment (the default) or one customer's WORM storage
+(``stele:kind: storage``). Every key, its meaning and what it allows is listed in :data:`KEYS`; anything else is an error
+of one line that names the key, the value and what is allowed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ SECRET = re.compile(r"[\x21-\x7e]{8,128}")
 
 
 class Kind(StrEnum):
-    """What a stack declares: one release (the factory) or one environment."""
+    """What a stack declares: one release (the factory), one environment, or one customer's WORM storage."""
 
     RELEASE = "release"
     ENVIRONMENT = "environment"
+    STORAGE = "storage"
 
 
 class Size(StrEnum):
@@ -63,6 +64,16 @@ class ReleaseSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StorageSettings:
+    """One customer's WORM storage: how many days what is stored stays, and whether nobody may shorten that any more."""
+
+    customer: str
+    retention: int
+    lock: bool
+    endpoint: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class EnvironmentSettings:
     """One environment's settings: which release to deploy and what must differ between environments."""
 
@@ -84,134 +95,42 @@ class EnvironmentSettings:
 
 
 def _match(pattern: re.Pattern[str], allowed: str) -> Callable[[str, str], str]:
-    def parse(key: str, value: str) -> str:
-        if not pattern.fullmatch(value):
-            raise SettingsError(key, value, allowed)
-        return value
-
-    return parse
-
-
-def _secret(key: str, value: str) -> str:
-    # The value itself must not reach a terminal or a CI log, so the error shows its length only.
-    if not SECRET.fullmatch(value):
-        raise SettingsError(key, f"({len(value)} characters)", "8 to 128 printable ASCII characters without spaces")
-    return value
-
-
-def _integer(low: int, high: int) -> Callable[[str, str], int]:
-    def parse(key: str, value: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,6}", value) or not low <= int(value) <= high:
-            raise SettingsError(key, value, f"a whole number from {low} to {high}")
-        return int(value)
-
-    return parse
-
-
-# Host ports that generations of the front door take, never the public one. Below Linux's ephemeral ports, so nothing is
-# there by accident; a thousand, so that two generations hardly ever meet.
-GENERATION_PORTS = range(29000, 30000)
-
-
-def _port(key: str, value: str) -> int:
-    port = _integer(1, 65535)(key, value)
-    if port in GENERATION_PORTS:
-        taken = f"{GENERATION_PORTS.start} to {GENERATION_PORTS.stop - 1}"
-        raise SettingsError(key, value, f"1 to 65535 except {taken}, which generations of the edge use")
-    return port
-
-
-def _member(kind: type[StrEnum]) -> Callable[[str, str], Any]:
-    def parse(key: str, value: str) -> StrEnum:
-        try:
-            return kind(value)
-        except ValueError:
-            raise SettingsError(key, value, " | ".join(kind)) from None
-
-    return parse
-
-
-def _json(key: str, value: str, allowed: str) -> Any:
-    try:
-        return json.loads(value)
-    except json.JSONDecodeError:
-        raise SettingsError(key, value, allowed) from None
-
-
-def _list_of(pattern: re.Pattern[str], allowed: str) -> Callable[[str, str], tuple[str, ...]]:
-    def parse(key: str, value: str) -> tuple[str, ...]:
-        items = _json(key, value, allowed)
-        if not isinstance(items, list) or not items:
-            raise SettingsError(key, items, allowed)
-        if not all(isinstance(item, str) and pattern.fullmatch(item) for item in items) or len(set(items)) != len(
-            items
-        ):
-            raise SettingsError(key, items, allowed)
-        return tuple(items)
-
-    return parse
-
-
-def _sizing(key: str, value: str) -> dict[str, Size]:
-    if value in set(Size):
-        return {"default": Size(value)}
-    allowed = "S | M | L, or a size for each runtime, e.g. {default: S, ledger: M}"
-    sizes = _json(key, value, allowed)
-    if not isinstance(sizes, dict) or not all(isinstance(s, str) and s in set(Size) for s in sizes.values()):
-        raise SettingsError(key, sizes, allowed)
-    return {"default": Size.S} | {name: Size(size) for name, size in sizes.items()}
-
-
-_names = _list_of(NAME, "a list of runtime names, each once, e.g. [intake, ledger]")
-_dns = _list_of(DNS_NAME, "a list of DNS names in lower case, each once, e.g. [orders.example.com]")
-_version = _match(VERSION, "MAJOR.MINOR.PATCH, e.g. 1.0.0")
-_name = _match(NAME, "lower-case letters, digits and hyphens, starting with a letter, at most 39")
-_registry = _match(REGISTRY, "HOST[:PORT][/PATH] of a container registry")
-_store = _match(re.compile(r"\S{1,512}"), "the folder that holds the published releases")
-
-_COMMON: dict[str, Callable[[str, str], Any]] = {
-    "version": _version,
-    "product": _name,
-    "registry": _registry,
-    "releases": _store,
-}
-RELEASE_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {"name": _name}
-ENVIRONMENT_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {
-    "runtimes": _names,
-    "sizing": _sizing,
-    "dns": _dns,
-    "port": _port,
-    "exposure": _member(Exposure),
-    "window": _integer(5, 3600),
-}
-# Which secrets an environment needs is the release's affair: runtimes name them (`secrets:` in runtime.yaml).
-SECRET_KEY = re.compile(r"[a-z][a-z0-9-]{0,30}-(password|secret|token|key)")
-
-
-def parse(
+    def parse(
     raw: Mapping[str, str], *, defaults: Mapping[str, str], secret_keys: frozenset[str] | None = None
-) -> ReleaseSettings | EnvironmentSettings:
+) -> ReleaseSettings | EnvironmentSettings | StorageSettings:
     """Validate one stack's configuration.
 
     ``raw`` maps keys without the ``stele:`` prefix to the text Pulumi hands over (lists and objects as JSON).
-    ``defaults`` gives ``registry`` and ``releases`` where the stack says nothing. ``secret_keys`` names the keys
-    that are encrypted in the stack's file; a password outside it is refused. Raises :class:`SettingsError`.
+    ``defaults`` gives ``registry``, ``releases`` and ``endpoint`` where the stack says nothing. ``secret_keys`` names the
+    keys that are encrypted in the stack's file; a password outside it is refused. Raises :class:`SettingsError`.
     """
     kind: Kind = _member(Kind)("kind", raw.get("kind", Kind.ENVIRONMENT.value))
-    keys = RELEASE_KEYS if kind is Kind.RELEASE else ENVIRONMENT_KEYS
+    keys = KEYS[kind]
+    takes_secrets = kind is Kind.ENVIRONMENT
     for key in sorted(raw):
-        if key != "kind" and key not in keys and not (kind is Kind.ENVIRONMENT and SECRET_KEY.fullmatch(key)):
-            raise SettingsError(
-                key, "(unknown key)", ", ".join(sorted(["kind", *keys])) + ", and secrets (...-password)"
-            )
-    given = {"product": "orders"} | dict(defaults) | {key: text for key, text in raw.items() if key != "kind"}
+        if key != "kind" and key not in keys and not (takes_secrets and SECRET_KEY.fullmatch(key)):
+            allowed = ", ".join(sorted(["kind", *keys])) + (", and secrets (...-password)" if takes_secrets else "")
+            raise SettingsError(key, "(unknown key)", allowed)
+    given = {"product": "orders", "name": "unnamed", "retention": "180", "lock": "false"} | dict(defaults) | dict(raw)
+    values = {key: keys[key](key, given[key]) for key in sorted(keys) if key in given}
+    if kind is Kind.STORAGE:
+        return _storage(values)
     if "version" not in given:
         raise SettingsError("version", "(not set)", "MAJOR.MINOR.PATCH; pulumi config set version 1.0.0")
-    values = {key: keys[key](key, text) for key, text in given.items() if key in keys}
     if kind is Kind.RELEASE:
-        return ReleaseSettings(**({"name": "unnamed"} | values))
-    secrets = {key: _secret(key, text) for key, text in given.items() if key not in keys}
+        return ReleaseSettings(**values)
+    secrets = {key: _secret(key, text) for key, text in raw.items() if key != "kind" and key not in keys}
     return _environment(values, secrets, secret_keys)
+
+
+def _storage(values: dict[str, Any]) -> StorageSettings:
+    if "customer" not in values:
+        raise SettingsError("customer", "(not set)", "whose storage it is; pulumi config set customer acme")
+    if "endpoint" not in values:
+        raise SettingsError(
+            "endpoint", "(not set)", 'the address of an S3 store; eval "$(make -s env)" names the local one'
+        )
+    return StorageSettings(**values)
 
 
 def _environment(

@@ -1,0 +1,312 @@
+"""Customers' accounts in an S3 object-lock store: a bucket, its retention, and keys that may add and read, nothing else.
+
+The store is versitygw (https://github.com/versity/versitygw) on the local platform, or any endpoint that speaks S3 with
+object lock and versitygw's account API. The administrator opens accounts; customers' keys never change what is stored.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.httpsession import URLLib3Session
+
+REGION = "us-east-1"
+TIMEOUT = 10  # seconds
+CUSTOMER_TAG = "stele.customer"
+LONGEST_RETENTION = 36_500
+# What a customer's keys may do with objects, and with the bucket. No deletion, no retention: writers cannot set dates, or they
+# could set them later too; who runs the store gives every object its own (the platform's sealer; AWS and Azure by themselves).
+OBJECT_ACTIONS = (
+    "s3:PutObject",
+    "s3:GetObject",
+    "s3:GetObjectVersion",
+    "s3:GetObjectRetention",
+    "s3:AbortMultipartUpload",
+    "s3:ListMultipartUploadParts",
+)
+BUCKET_ACTIONS = (
+    "s3:ListBucket",
+    "s3:ListBucketVersions",
+    "s3:ListBucketMultipartUploads",
+    "s3:GetBucketLocation",
+    "s3:GetBucketVersioning",
+    "s3:GetBucketObjectLockConfiguration",
+)
+
+
+class StoreError(Exception):
+    """Something that the store, or this module for it, refuses; its text is one line with the mend."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """An access key and its secret."""
+
+    access: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Whose an account is, and for how long what is stored stays: ``retention`` in days from when it was written.
+
+    ``locked``: nobody can shorten that any more, the administrator included (COMPLIANCE). Otherwise the administrator can
+    (GOVERNANCE), which is for trying things out.
+    """
+
+    customer: str
+    retention: int
+    locked: bool
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{1,50}[a-z0-9]", self.customer):
+            raise StoreError(
+                f"customer: {self.customer!r} is not allowed; allowed: 3 to 52 lower-case letters, digits, hyphens"
+            )
+        if not 1 <= self.retention <= LONGEST_RETENTION:
+            raise StoreError(
+                f"retention: {self.retention} is not allowed; allowed: whole days from 1 to {LONGEST_RETENTION}"
+            )
+
+    @property
+    def bucket(self) -> str:
+        return f"stele-{self.customer}"
+
+    @property
+    def mode(self) -> str:
+        return "COMPLIANCE" if self.locked else "GOVERNANCE"
+
+
+class ObjectLockStore:
+    """The store at ``endpoint``, seen by its administrator."""
+
+    def __init__(self, endpoint: str, administrator: Keys) -> None:
+        self._endpoint, self._administrator = endpoint.rstrip("/"), administrator
+        self._s3 = client(endpoint, administrator)
+
+    def open(self, terms: Terms) -> Keys:
+        """Open the account, or adopt the one that is there; returns new keys. May be repeated after any interruption."""
+        with self._one_line_errors():
+            found = self._terms(terms.bucket)
+            if found is None:
+                self._create(terms)
+            else:
+                self._allow_change(found, terms)
+            self._set_retention(terms)
+            keys = self._new_keys(terms)
+            self._s3.put_bucket_policy(Bucket=terms.bucket, Policy=json.dumps(policy(terms.bucket)))
+            return keys
+
+    def amend(self, terms: Terms) -> None:
+        """Change the terms of what will be written: a longer retention, or the lock. Neither can be taken back."""
+        with self._one_line_errors():
+            found = self._terms(terms.bucket)
+            if found is None:
+                raise StoreError(f"bucket {terms.bucket}: is not there any more; pulumi refresh, then pulumi up")
+            self._allow_change(found, terms)
+            self._set_retention(terms)
+
+    def inspect(self, customer: str) -> Terms | None:
+        """The terms in force, or None without an account. Raises StoreError when what protects the account is not in force."""
+        with self._one_line_errors():
+            return self._terms(Terms(customer, 1, locked=False).bucket)
+
+    def close(self, customer: str) -> None:
+        """Delete the account with all that is in it, once nothing is retained any more; StoreError says when that will be."""
+        bucket = Terms(customer, 1, locked=False).bucket
+        with self._one_line_errors():
+            if self._terms(bucket) is None:
+                return
+            versions = list(self._versions(bucket))
+            until = max((self._retained(bucket, each) for each in versions if "Size" in each), default=None)
+            if until is not None and until > datetime.now(UTC):
+                raise StoreError(
+                    f"bucket {bucket}: {len(versions)} object versions are retained until {until:%Y-%m-%d %H:%M} UTC; "
+                    f"it can be deleted then (pulumi state delete lets go of it and leaves it alone)"
+                )
+            for each in versions:
+                self._s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
+            self._s3.delete_bucket(Bucket=bucket)
+            self._admin("delete-user", {"access": bucket}, ignore="XAdminUserNotFound")
+
+    def _create(self, terms: Terms) -> None:
+        try:
+            self._s3.create_bucket(Bucket=terms.bucket, ObjectLockEnabledForBucket=True)
+        except ClientError as error:
+            if code(error) != "BucketAlreadyOwnedByYou":  # else killed before it had its tag
+                raise
+        self._s3.put_bucket_tagging(
+            Bucket=terms.bucket, Tagging={"TagSet": [{"Key": CUSTOMER_TAG, "Value": terms.customer}]}
+        )
+
+    @staticmethod
+    def _allow_change(found: Terms, wanted: Terms) -> None:
+        if found.locked and not wanted.locked:
+            raise StoreError(
+                f"bucket {found.bucket}: locked: false is not allowed; it is locked, which is irreversible"
+            )
+        if found.locked and wanted.retention < found.retention:
+            raise StoreError(
+                f"bucket {found.bucket}: retention: {wanted.retention} is not allowed; it is locked: {found.retention} or more"
+            )
+
+    def _set_retention(self, terms: Terms) -> None:
+        rule = {"DefaultRetention": {"Mode": terms.mode, "Days": terms.retention}}
+        self._s3.put_object_lock_configuration(
+            Bucket=terms.bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule}
+        )
+
+    def _terms(self, bucket: str) -> Terms | None:
+        try:
+            tags = self._s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
+        except ClientError as error:
+            if code(error) == "NoSuchBucket":
+                return None
+            if code(error) != "NoSuchTagSet":
+                raise
+            tags = []
+        customer = next((tag["Value"] for tag in tags if tag["Key"] == CUSTOMER_TAG), "")
+        versioning = self._s3.get_bucket_versioning(Bucket=bucket).get("Status")
+        try:
+            lock = self._s3.get_object_lock_configuration(Bucket=bucket)["ObjectLockConfiguration"]
+        except ClientError as error:
+            if code(error) != "ObjectLockConfigurationNotFoundError":
+                raise
+            lock = {}
+        if lock.get("ObjectLockEnabled") != "Enabled" or versioning != "Enabled":
+            raise StoreError(
+                f"bucket {bucket}: has no object lock, so it protects nothing; choose another customer name"
+            )
+        if not customer and not any(self._versions(bucket)):
+            return None
+        if bucket != f"stele-{customer}":
+            raise StoreError(
+                f"bucket {bucket}: belongs to {customer or 'nobody of Stele'}; choose another customer name"
+            )
+        # Killed between creation and rule: as good as the shortest one.
+        rule = lock.get("Rule", {}).get("DefaultRetention", {"Mode": "GOVERNANCE", "Days": 1})
+        return Terms(customer, int(rule.get("Days") or 365 * rule["Years"]), locked=rule["Mode"] == "COMPLIANCE")
+
+    def _new_keys(self, terms: Terms) -> Keys:
+        """Keys named like the bucket; whoever held the old ones is out."""
+        keys = Keys(terms.bucket, secrets.token_urlsafe(30))
+        account = {"Access": keys.access, "Secret": keys.secret, "Role": "user"}
+        if self._admin("create-user", {}, account, ignore="XAdminUserExists"):
+            return keys
+        self._admin("update-user", {"access": keys.access}, {"Secret": keys.secret, "Role": "user"})
+        return keys
+
+    def _versions(self, bucket: str) -> Iterator[dict[str, Any]]:
+        for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            yield from page.get("Versions", [])
+            yield from page.get("DeleteMarkers", [])
+
+    def _retained(self, bucket: str, version: dict[str, Any]) -> datetime:
+        try:
+            found = self._s3.get_object_retention(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+        except ClientError as error:
+            if code(error) not in {"NoSuchObjectLockConfiguration", "MethodNotAllowed"}:
+                raise
+            return datetime.fromtimestamp(0, UTC)
+        until: datetime = found["Retention"]["RetainUntilDate"]
+        return until
+
+    def _admin(
+        self, verb: str, query: dict[str, str], account: dict[str, str] | None = None, *, ignore: str = ""
+    ) -> bool:
+        """A call of versitygw's account API; False when it is refused with code ``ignore``."""
+        root = ElementTree.Element("Account")
+        for name, value in (account or {}).items():
+            ElementTree.SubElement(root, name).text = value
+        body = ElementTree.tostring(root) if account else b""
+        request = AWSRequest("PATCH", f"{self._endpoint}/{verb}", data=body, params=query)
+        administrator = Credentials(self._administrator.access, self._administrator.secret)
+        S3SigV4Auth(administrator, "s3", REGION).add_auth(request)
+        with closing(URLLib3Session(timeout=TIMEOUT)) as http:
+            answer = http.send(request.prepare())
+        if answer.status_code < 400:
+            return True
+        refusal = re.search(r"<Code>(.*?)</Code>", answer.text)
+        if refusal and refusal[1] == ignore:
+            return False
+        raise StoreError(f"{self._endpoint}: {verb} is refused ({refusal[1] if refusal else answer.status_code})")
+
+    @contextmanager
+    def _one_line_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            raise StoreError(f"{self._endpoint}: {_explained(error)}") from error
+        except BotoCoreError as error:
+            raise StoreError(
+                f"{self._endpoint}: the store does not answer ({error}); start it, or mend the address"
+            ) from error
+
+
+def client(endpoint: str, keys: Keys) -> Any:
+    """An S3 client that gives up after a few tries instead of a minute."""
+    settings = Config(
+        connect_timeout=TIMEOUT,
+        read_timeout=6 * TIMEOUT,
+        retries={"total_max_attempts": 3, "mode": "standard"},
+        s3={"addressing_style": "path"},
+    )
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=REGION,
+        aws_access_key_id=keys.access,
+        aws_secret_access_key=keys.secret,
+        config=settings,
+    )
+
+
+def policy(bucket: str) -> dict[str, Any]:
+    """What the bucket's customer may do. Whatever is not named here is refused."""
+    principal = {"AWS": [bucket]}  # the access key is named like the bucket
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": principal,
+                "Action": list(OBJECT_ACTIONS),
+                "Resource": f"arn:aws:s3:::{bucket}/*",
+            },
+            {
+                "Effect": "Allow",
+                "Principal": principal,
+                "Action": list(BUCKET_ACTIONS),
+                "Resource": f"arn:aws:s3:::{bucket}",
+            },
+        ],
+    }
+
+
+def code(error: ClientError) -> str:
+    """The S3 error code, for example ``AccessDenied``."""
+    return str(error.response["Error"]["Code"])
+
+
+def _explained(error: ClientError) -> str:
+    mends = {
+        "InvalidAccessKeyId": "the administrator's access key is unknown to this store; set the right one",
+        "SignatureDoesNotMatch": "the administrator's secret key is wrong; set the right one",
+        "RequestTimeTooSkewed": "this machine's clock and the store's differ by over 15 minutes; set the clock",
+        "AccessDenied": "refused to these keys; use the administrator's",
+    }
+    return mends.get(code(error), f"{code(error)}: {error.response['Error'].get('Message', '')}".rstrip(": "))

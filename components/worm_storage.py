@@ -1,0 +1,149 @@
+"""One customer's WORM storage: what is written there is neither changed nor deleted before its time.
+
+A stack of its own (``stele:kind: storage``), so that no environment's ``destroy`` ever tries to delete it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import (
+    CheckFailure,
+    CheckResult,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
+
+from components.object_lock import Keys, ObjectLockStore, StoreError, Terms
+from components.settings import StorageSettings
+
+ADMINISTRATOR = "STELE_STORE_ADMIN"
+
+
+class WormStorage(pulumi.ComponentResource):
+    """A customer's account. ``outputs``: ``endpoint``, ``bucket``, ``retention`` (days), ``locked``, and keys that may add
+    and read, nothing else: ``access_key`` and ``secret_key`` (a secret)."""
+
+    outputs: dict[str, Any]
+
+    def __init__(self, name: str, settings: StorageSettings, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("stele:storage:WormStorage", name, None, opts)
+        account = ObjectLockAccount(
+            name,
+            {
+                "endpoint": settings.endpoint.rstrip("/"),
+                "customer": settings.customer,
+                "retention": settings.retention,
+                "locked": settings.lock,
+            },
+            pulumi.ResourceOptions(parent=self),
+        )
+        self.outputs = {
+            "endpoint": account.endpoint,
+            "bucket": account.bucket,
+            "retention": account.retention,
+            "locked": account.locked,
+            "access_key": account.access_key,
+            "secret_key": account.secret_key,
+        }
+        self.register_outputs(self.outputs)
+
+
+class _Accounts(ResourceProvider):
+    """Create, read, update and delete of an account in an S3 object-lock store.
+
+    The administrator's keys come from the file that STELE_STORE_ADMIN names, and never enter the state.
+    """
+
+    serialize_as_secret_always = False  # there is no secret in this class
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        try:
+            _terms(news)
+        except StoreError as error:
+            return CheckResult(news, [CheckFailure("", str(error))])
+        return CheckResult(news, [])
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        replaces = [key for key in ("endpoint", "customer") if _olds[key] != _news[key]]
+        changed = bool(replaces) or _terms(_olds) != _terms(_news)
+        return DiffResult(changes=changed, replaces=replaces, stables=[], delete_before_replace=False)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        terms = _terms(props)
+        keys = _store(props).open(terms)
+        made = {"bucket": terms.bucket, "access_key": keys.access, "secret_key": keys.secret}
+        return CreateResult(terms.bucket, _given(props) | made)
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        _store(_news).amend(_terms(_news))
+        kept = {key: _olds[key] for key in ("bucket", "access_key", "secret_key")}
+        return UpdateResult(_given(_news) | kept)
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        found = _store(props).inspect(str(props["customer"]))
+        if found is None:
+            return ReadResult(None, {})
+        return ReadResult(id_, props | {"retention": found.retention, "locked": found.locked})
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        _store(_props).close(str(_props["customer"]))
+
+
+class ObjectLockAccount(Resource):
+    """The account as a resource: inputs are :class:`Terms` and the endpoint."""
+
+    endpoint: pulumi.Output[str]
+    bucket: pulumi.Output[str]
+    retention: pulumi.Output[int]
+    locked: pulumi.Output[bool]
+    access_key: pulumi.Output[str]
+    secret_key: pulumi.Output[str]
+
+    def __init__(self, name: str, props: dict[str, Any], opts: pulumi.ResourceOptions) -> None:
+        outputs = {"bucket": None, "access_key": None, "secret_key": None}
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["secret_key"])
+        super().__init__(_Accounts(), name, props | outputs, pulumi.ResourceOptions.merge(opts, secret))
+
+
+def _terms(props: dict[str, Any]) -> Terms:
+    return Terms(str(props["customer"]), int(props["retention"]), bool(props["locked"]))
+
+
+def _given(props: dict[str, Any]) -> dict[str, Any]:
+    terms = _terms(props)
+    return {
+        "endpoint": props["endpoint"],
+        "customer": terms.customer,
+        "retention": terms.retention,
+        "locked": terms.locked,
+    }
+
+
+def _store(props: dict[str, Any]) -> ObjectLockStore:
+    return ObjectLockStore(str(props["endpoint"]), administrator(os.environ.get(ADMINISTRATOR, "")))
+
+
+def administrator(path: str) -> Keys:
+    """The keys in a file of ``KEY=value`` lines as the local platform writes it. Raises StoreError."""
+    if not path:
+        raise StoreError(
+            f"{ADMINISTRATOR} is not set; let it name the file with ROOT_ACCESS_KEY_ID and ROOT_SECRET_ACCESS_KEY "
+            'of the store, or: eval "$(make -s env)"'
+        )
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError as error:
+        raise StoreError(f"{ADMINISTRATOR}={path}: {error.strerror}; name the file with the store's keys") from error
+    values = dict(line.split("=", 1) for line in lines if "=" in line)
+    try:
+        return Keys(values["ROOT_ACCESS_KEY_ID"], values["ROOT_SECRET_ACCESS_KEY"])
+    except KeyError as error:
+        raise StoreError(f"{ADMINISTRATOR}={path}: has no line {error.args[0]}=...; add it") from None

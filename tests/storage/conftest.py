@@ -1,0 +1,92 @@
+"""A real object-lock store (versitygw) of its own for the tests: no platform and no engine is needed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.object_lock import Keys, ObjectLockStore, client
+
+ROOT = Path(__file__).parents[2]
+ADMINISTRATOR = Keys("administrator", "administrators-secret-key")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Gateway:
+    """A running store and its folder."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        for name in ("objects", "versions", "accounts"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        command: list[Any] = [ROOT / ".stele/bin/versitygw", "--port", f"127.0.0.1:{self.port}", "--health", "/health"]
+        command += ["--quiet", "--access-log", self.folder / "access.log"]
+        command += ["--admin-access-log", self.folder / "accounts.log"]
+        command += ["posix", "--versioning-dir", self.folder / "versions", self.folder / "objects"]
+        environment = {
+            "PATH": os.environ["PATH"],
+            "ROOT_ACCESS_KEY_ID": ADMINISTRATOR.access,
+            "ROOT_SECRET_ACCESS_KEY": ADMINISTRATOR.secret,
+            "VGW_IAM_DIR": str(self.folder / "accounts"),
+            "VGW_IAM_CACHE_DISABLE": "true",
+        }
+        with (self.folder / "store.log").open("ab") as log:
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(f"{self.endpoint}/health", timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        pytest.fail(f"the store did not start: {(self.folder / 'store.log').read_text()}")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def log(self) -> str:
+        """Every request, those for accounts last."""
+        return "".join((self.folder / name).read_text() for name in ("access.log", "accounts.log"))
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    made = Gateway(tmp_path_factory.mktemp("store"), free_port())
+    made.start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture(scope="module")
+def store(gateway: Gateway) -> ObjectLockStore:
+    return ObjectLockStore(gateway.endpoint, ADMINISTRATOR)
+
+
+@pytest.fixture(scope="module")
+def administrator(gateway: Gateway) -> Any:
+    return client(gateway.endpoint, ADMINISTRATOR)
