@@ -25,6 +25,7 @@ class Part:
 
     `health` is (kind, address) of wire.healthy; `patience` the seconds it may take to end on SIGTERM, and
     to answer again before it counts as hung; `stale` are files that a killed predecessor may have left.
+    `secrets` is a file of KEY=value lines that the daemon gets as environment: command lines are for all to read.
     """
 
     name: str
@@ -33,15 +34,20 @@ class Part:
     patience: int
     stale: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
+    secrets: str = ""
 
     @property
     def spec(self) -> str:
         """Hash of everything a restart would change, the contents of configuration files included."""
         digest = hashlib.sha256(json.dumps(asdict(self)).encode())
-        for argument in self.argv:
-            if argument.endswith((".json", ".toml", ".yml")) and Path(argument).is_file():
+        for argument in (*self.argv, self.secrets):
+            if argument.endswith((".json", ".toml", ".yml", ".py", ".env")) and Path(argument).is_file():
                 digest.update(Path(argument).read_bytes())
         return digest.hexdigest()[:16]
+
+    def environ(self) -> dict[str, str]:
+        """What the daemon is started with: the supervisor's environment and the secrets as they are now."""
+        return dict(os.environ) | (read_pairs(Path(self.secrets)) if self.secrets else {})
 
     def answers(self) -> bool:
         return healthy(*self.health)
@@ -58,6 +64,12 @@ def environment(environ: dict[str, str]) -> dict[str, str]:
     kept = {key: value for key, value in environ.items() if key.upper() in INHERITED}
     kept["PATH"] = f"{environ.get('PATH', '')}:{SYSTEM_PATH}".strip(":")
     return kept
+
+
+def read_pairs(path: Path) -> dict[str, str]:
+    """The KEY=value lines of a file."""
+    pairs = (line.partition("=") for line in path.read_text().splitlines() if line)
+    return {key: value for key, _, value in pairs}
 
 
 def find_program(home: Home, names: tuple[str, ...], mend: str) -> str:
@@ -84,6 +96,7 @@ def load_parts(home: Home) -> list[Part]:
             row["patience"],
             tuple(row["stale"]),
             tuple(row["before"]),
+            row.get("secrets", ""),
         )
         for row in rows
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 import builder
 import kernel
 import processes
+import store
 import supervisor
 from engine import Choice, choose, own_socket, stored_choice
 from home import Home, check_folders, check_space, free_space, read_json
@@ -35,7 +36,7 @@ def status(home: Home) -> bool:
         process = processes.load(part.record(home))
         state, restarts = part_state(home, part)
         well &= state == "healthy"
-        where = f"127.0.0.1:{part.health[1]}" if part.health[0] == "http" else part.health[1]
+        where = f"127.0.0.1:{part.health[1]}" if part.health[1].isdigit() else part.health[1]
         print(f"{part.name:10} {state:14} {where}, pid {process.pid if process else '-'}, {restarts} restarts")
     watcher = processes.load(supervisor.record_path(home))
     print(f"{'supervisor':10} {'healthy' if watcher else 'stopped':14} pid {watcher.pid if watcher else '-'}")
@@ -67,6 +68,8 @@ def env(home: Home) -> None:
         "BUILDKIT_HOST": f"unix://{home.run}/buildkit.sock",
         "STELE_BUILDER": builder.NAME,
         "STELE_REGISTRY": f"127.0.0.1:{settings.registry_port}",
+        "STELE_STORE": store.address(settings),
+        "STELE_STORE_ADMIN": str(store.keys(home)),
         "STELE_CHECKOUT_ID": home.id,
         "STELE_RUN": str(home.run),
     }

@@ -14,6 +14,7 @@ class Settings:
     """What a user may choose. Ports are TCP on loopback, `data_path_port` is UDP (VXLAN)."""
 
     registry_port: int = 5001
+    store_port: int = 7070
     swarm_port: int = 2377
     swarm_address: str = "127.0.0.1"
     data_path_port: int = 4789
@@ -22,6 +23,7 @@ class Settings:
 
 HELP = """settings (environment; kept in .stele/platform/settings.json until `stop --delete-data`):
   STELE_REGISTRY_PORT   TCP port of the registry on 127.0.0.1 (default 5001)
+  STELE_STORE_PORT      TCP port of the object-lock store on 127.0.0.1 (default 7070)
   STELE_SWARM_PORT      TCP port of the Swarm manager (default 2377)
   STELE_SWARM_ADDRESS   loopback address of the Swarm; its gossip uses port 7946 there (default 127.0.0.1)
   STELE_DATA_PATH_PORT  UDP port of the overlay networks, VXLAN (default 4789)

@@ -92,7 +92,13 @@ class Watch:
             subprocess.run(self.part.before, stdin=subprocess.DEVNULL, capture_output=True, check=False)
         with self.part.log(self.home).open("ab") as log:
             child = subprocess.Popen(
-                self.part.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+                self.part.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd="/",
+                env=self.part.environ(),
             )
         self.process = Process.of(child.pid)
         self.restarts += 1

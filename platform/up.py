@@ -22,6 +22,7 @@ from problem import Problem, Problems
 from processes import Process
 from services import buildkit_part, registry_part
 from settings import Settings, is_chosen, load_settings, store_settings
+from store import sealer_part, store_part
 
 LONGEST_START = 180
 """Seconds that `up` waits for the parts; a cold dockerd on a slow disk takes about 20."""
@@ -56,7 +57,10 @@ def up(home: Home, command: list[str]) -> None:
             say(f"UDP port {settings.data_path_port} (VXLAN) listens on every address: install nftables to close it")
         if not builder.registered(home):
             builder.register(home)
-        say(f"up: engine {choice.socket}, registry 127.0.0.1:{settings.registry_port}, builder stele; {line}")
+        say(
+            f"up: engine {choice.socket}, registry 127.0.0.1:{settings.registry_port}, builder stele, "
+            f"store 127.0.0.1:{settings.store_port}; {line}"
+        )
 
 
 def _await_overlays_gone(settings: Settings) -> None:
@@ -90,6 +94,8 @@ def wanted_parts(home: Home, settings: Settings, choice: Choice, *, write: bool 
     makers: list[Callable[[], Part]] = [
         lambda: registry_part(home, settings, write=write),
         lambda: buildkit_part(home, settings, choice, write=write),
+        lambda: store_part(home, settings, write=write),
+        lambda: sealer_part(home, settings),
     ]
     if choice.ours:
         makers.insert(0, lambda: engine_part(home, write=write))
@@ -109,7 +115,7 @@ def preflight(home: Home, settings: Settings, choice: Choice, parts: list[Part])
     """Problems for every port and engine that somebody else holds, before anything is started. Changes nothing."""
     current = _running(home, parts)
     mine = {process.pid for process in current.values()}
-    needs = [registry_need(settings)]
+    needs = loopback_needs(settings)
     found: list[Problem | None] = []
     if choice.ours and "engine" not in current:
         needs += engine_needs(settings)
@@ -136,11 +142,14 @@ def two_engines(pid: int) -> Problem:
     )
 
 
-def registry_need(settings: Settings) -> Need:
-    """The registry's port."""
-    port = settings.registry_port
-    mend = f"set STELE_REGISTRY_PORT (say {port + 100}), or end it"
-    return Need("the registry", "127.0.0.1", port, "tcp", mend)
+def loopback_needs(settings: Settings) -> list[Need]:
+    """The ports of the registry and the store."""
+    registry, store = settings.registry_port, settings.store_port
+    mend = "set STELE_{}_PORT (say {}), or end it"
+    return [
+        Need("the registry", "127.0.0.1", registry, "tcp", mend.format("REGISTRY", registry + 100)),
+        Need("the store", "127.0.0.1", store, "tcp", mend.format("STORE", store + 100)),
+    ]
 
 
 def engine_needs(settings: Settings) -> list[Need]:

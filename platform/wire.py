@@ -57,13 +57,16 @@ class Engine:
 def healthy(kind: str, address: str, timeout: float = 5) -> bool:
     """Whether a part answers in its own protocol.
 
-    Kinds: `docker` (socket path), `http` (port on 127.0.0.1, GET /v2/), `grpc` (socket path).
+    Kinds: `docker` (socket path), `http` (port on 127.0.0.1, GET /v2/), `grpc` (socket path), `health` (port on
+    127.0.0.1 or socket path, GET /health).
     """
     try:
         if kind == "docker":
             return bool(Engine(address, timeout).call("GET", "/_ping") == "OK")
         if kind == "http":
             return _registry_answers(int(address), timeout)
+        if kind == "health":
+            return _well(address, timeout)
         return _grpc_answers(address, timeout)
     except (OSError, Problem, http.client.HTTPException):
         return False
@@ -75,6 +78,20 @@ def _registry_answers(port: int, timeout: float) -> bool:
         connection.request("GET", "/v2/")
         answer = connection.getresponse()
         return answer.status == 200 and answer.getheader("Docker-Distribution-Api-Version") == "registry/2.0"
+    finally:
+        connection.close()
+
+
+def _well(address: str, timeout: float) -> bool:
+    local = address.isdigit()
+    connection = (
+        http.client.HTTPConnection("127.0.0.1", int(address), timeout=timeout)
+        if local
+        else _UnixConnection(address, timeout)
+    )
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
     finally:
         connection.close()
 

@@ -65,9 +65,7 @@ MODULES: dict[str, tuple[GoTool, ...]] = {
             prefix="",
         ),
     ),
-    "storage": (
-        GoTool("github.com/versity/versitygw/cmd/versitygw", "github.com/versity/versitygw", "main.Version"),
-    ),
+    "storage": (GoTool("github.com/versity/versitygw/cmd/versitygw", "github.com/versity/versitygw", "main.Version"),),
 }
 
 

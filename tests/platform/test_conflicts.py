@@ -26,6 +26,7 @@ time.sleep(3600)
     ("port", "kind", "variable"),
     [
         (5001, "tcp", "STELE_REGISTRY_PORT"),
+        (7070, "tcp", "STELE_STORE_PORT"),
         (2377, "tcp", "STELE_SWARM_PORT"),
         (7946, "tcp", "STELE_SWARM_ADDRESS"),
         (7946, "udp", "STELE_SWARM_ADDRESS"),
@@ -56,7 +57,7 @@ def test_second_checkout_on_the_machine(shared: Checkout, tmp_path: Path) -> Non
     result = second.local("up")
     assert result.returncode == 1
     assert f"of the checkout {shared.folder}" in result.stderr
-    for variable in ("STELE_REGISTRY_PORT", "STELE_SWARM_PORT", "DOCKER_HOST"):
+    for variable in ("STELE_REGISTRY_PORT", "STELE_STORE_PORT", "STELE_SWARM_PORT", "DOCKER_HOST"):
         assert variable in result.stderr
     assert second.processes() == []
     assert shared.pids() == before
@@ -64,14 +65,16 @@ def test_second_checkout_on_the_machine(shared: Checkout, tmp_path: Path) -> Non
 
 @pytest.mark.engine
 def test_chosen_ports_are_used_and_remembered(checkout: Checkout) -> None:
-    chosen = {"STELE_REGISTRY_PORT": "5077", "STELE_SWARM_PORT": "2399", "STELE_DATA_PATH_PORT": "4799"}
-    checkout.up(**chosen)
+    swarm = {"STELE_SWARM_PORT": "2399", "STELE_DATA_PATH_PORT": "4799"}
+    checkout.up(STELE_REGISTRY_PORT="5077", STELE_STORE_PORT="7177", **swarm)
     checkout.up()
     assert checkout.env()["STELE_REGISTRY"] == "127.0.0.1:5077"
+    assert checkout.env()["STELE_STORE"] == "http://127.0.0.1:7177"
     listening = checkout.machine.run("ss", "-Hlntu").stdout
-    for port in ("127.0.0.1:5077", "127.0.0.1:2399"):
+    for port in ("127.0.0.1:5077", "127.0.0.1:7177", "127.0.0.1:2399"):
         assert port in listening
     assert "127.0.0.1:5001" not in listening
+    assert "127.0.0.1:7070" not in listening
     checkout.local("stop")
     moved = checkout.local("up", STELE_SWARM_PORT="2398")
     assert moved.returncode == 1
@@ -118,6 +121,7 @@ def test_settings_are_checked(machine: Machine, tmp_path: Path) -> None:
     for variable, value, allowed in (
         ("STELE_REGISTRY_PORT", "80", "1024 to 65535"),
         ("STELE_REGISTRY_PORT", "many", "1024 to 65535"),
+        ("STELE_STORE_PORT", "70700", "1024 to 65535"),
         ("STELE_SWARM_ADDRESS", "192.0.2.7", "loopback"),
         ("STELE_DATA_PATH_PORT", "60000", "1024 to 49151"),
     ):

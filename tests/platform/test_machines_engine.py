@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -196,6 +197,11 @@ def users_folder(machine: Machine) -> Iterator[Path]:
     folder = Path(f"/var/tmp/stele-user-{os.getpid()}")
     folder.mkdir()
     os.chown(folder, USER, USER)
+    # Their checkout's Python environment: our own may be closed to them.
+    subprocess.run([python(), "-m", "venv", "--without-pip", str(folder / ".venv")], check=True)
+    packages = folder / ".venv" / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+    packages.rmdir()
+    packages.symlink_to(sysconfig.get_path("purelib"))
     yield folder
     as_user(machine, folder, "stop", "--delete-data")
     subprocess.run(["rm", "-rf", str(folder)], check=True)

@@ -39,7 +39,7 @@ def greetings(checkout: Checkout) -> int:
 
 def test_second_up_changes_nothing(shared: Checkout) -> None:
     before = shared.pids()
-    assert set(before) == {"engine", "registry", "buildkit", "supervisor"}
+    assert set(before) == {"engine", "registry", "buildkit", "store", "sealer", "supervisor"}
     said = shared.up()
     assert shared.pids() == before
     assert "Swarm is active" in said
@@ -54,7 +54,7 @@ def test_two_at_once_start_each_part_once(checkout: Checkout) -> None:
     assert [process.returncode for process in pair] == [0, 0], said
     assert sum("waiting for another" in text for text in said) == 1
     lines = checkout.processes()
-    for daemon in ("/dockerd ", "registry serve", "buildkitd ", " supervise "):
+    for daemon in ("/dockerd ", "registry serve", "buildkitd ", "versitygw ", "sealer.py ", " supervise "):
         assert sum(daemon in line for line in lines) == 1, lines
 
 
