@@ -1,4 +1,4 @@
-"""Customers' accounts in an S3 object-lock store: a bucket, its retention, and keys that may add and read, nothing else.
+"""Customers' accounts in an S3 object-lock store: a bucket, its retention, and keys that may add and read only.
 
 The store is versitygw (https://github.com/versity/versitygw) on the local platform, or any endpoint that speaks S3 with
 object lock and versitygw's account API. The administrator opens accounts; customers' keys never change what is stored.
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -26,10 +27,12 @@ from botocore.httpsession import URLLib3Session
 
 REGION = "us-east-1"
 TIMEOUT = 10  # seconds
+ADMINISTRATOR_NAMES = ("ROOT_ACCESS_KEY_ID", "ROOT_SECRET_ACCESS_KEY")
 CUSTOMER_TAG = "stele.customer"
 LONGEST_RETENTION = 36_500
-# What a customer's keys may do with objects, and with the bucket. No deletion, no retention: writers cannot set dates, or they
-# could set them later too; who runs the store gives every object its own (the platform's sealer; AWS and Azure by themselves).
+# What a customer's keys may do with objects, and with the bucket. No deletion, no retention: who may set a date when
+# writing may set one later too. Every object gets its own from the store (the platform's sealer; AWS and Azure do so by
+# themselves).
 OBJECT_ACTIONS = (
     "s3:PutObject",
     "s3:GetObject",
@@ -64,8 +67,8 @@ class Keys:
 class Terms:
     """Whose an account is, and for how long what is stored stays: ``retention`` in days from when it was written.
 
-    ``locked``: nobody can shorten that any more, the administrator included (COMPLIANCE). Otherwise the administrator can
-    (GOVERNANCE), which is for trying things out.
+    ``locked``: nobody can shorten that any more, the administrator included (COMPLIANCE). Otherwise the administrator
+    can (GOVERNANCE), which is for trying things out.
     """
 
     customer: str
@@ -91,6 +94,19 @@ class Terms:
         return "COMPLIANCE" if self.locked else "GOVERNANCE"
 
 
+def administrator(path: str) -> Keys:
+    """The keys in a file of ``NAME=value`` lines, as the local platform writes it. Raises StoreError."""
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError as error:
+        raise StoreError(f"STELE_STORE_ADMIN={path}: {error.strerror}; name the file with the store's keys") from error
+    values = dict(line.split("=", 1) for line in lines if "=" in line)
+    missing = [name for name in ADMINISTRATOR_NAMES if name not in values]
+    if missing:
+        raise StoreError(f"STELE_STORE_ADMIN={path}: has no line {missing[0]}=...; add it")
+    return Keys(*(values[name] for name in ADMINISTRATOR_NAMES))
+
+
 class ObjectLockStore:
     """The store at ``endpoint``, seen by its administrator."""
 
@@ -99,7 +115,7 @@ class ObjectLockStore:
         self._s3 = client(endpoint, administrator)
 
     def open(self, terms: Terms) -> Keys:
-        """Open the account, or adopt the one that is there; returns new keys. May be repeated after any interruption."""
+        """Open the account, or adopt the one that is there; returns new keys. May be repeated after an interruption."""
         with self._one_line_errors():
             found = self._terms(terms.bucket)
             if found is None:
@@ -121,12 +137,12 @@ class ObjectLockStore:
             self._set_retention(terms)
 
     def inspect(self, customer: str) -> Terms | None:
-        """The terms in force, or None without an account. Raises StoreError when what protects the account is not in force."""
+        """The terms in force, or None without an account. Raises StoreError when nothing protects the bucket."""
         with self._one_line_errors():
             return self._terms(Terms(customer, 1, locked=False).bucket)
 
     def close(self, customer: str) -> None:
-        """Delete the account with all that is in it, once nothing is retained any more; StoreError says when that will be."""
+        """Delete the account with all that is in it. While something is retained, StoreError says until when."""
         bucket = Terms(customer, 1, locked=False).bucket
         with self._one_line_errors():
             if self._terms(bucket) is None:
@@ -161,7 +177,8 @@ class ObjectLockStore:
             )
         if found.locked and wanted.retention < found.retention:
             raise StoreError(
-                f"bucket {found.bucket}: retention: {wanted.retention} is not allowed; it is locked: {found.retention} or more"
+                f"bucket {found.bucket}: retention: {wanted.retention} is not allowed; "
+                f"it is locked: {found.retention} or more"
             )
 
     def _set_retention(self, terms: Terms) -> None:

@@ -1,8 +1,8 @@
 """The typed, validated stack configuration: read once, before any resource is declared.
 
 A stack is the factory (``stele:kind: release``), one environment (the default) or one customer's WORM storage
-(``stele:kind: storage``). Every key, its meaning and what it allows is listed in :data:`KEYS`; anything else is an error
-of one line that names the key, the value and what is allowed.
+(``stele:kind: storage``). Every key, its meaning and what it allows is listed in :data:`KEYS`; anything else is an
+error of one line that names the key, the value and what is allowed.
 """
 
 from __future__ import annotations
@@ -95,14 +95,133 @@ class EnvironmentSettings:
 
 
 def _match(pattern: re.Pattern[str], allowed: str) -> Callable[[str, str], str]:
-    def parse(
+    def parse(key: str, value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise SettingsError(key, value, allowed)
+        return value
+
+    return parse
+
+
+def _secret(key: str, value: str) -> str:
+    # The value itself must not reach a terminal or a CI log, so the error shows its length only.
+    if not SECRET.fullmatch(value):
+        raise SettingsError(key, f"({len(value)} characters)", "8 to 128 printable ASCII characters without spaces")
+    return value
+
+
+def _integer(low: int, high: int) -> Callable[[str, str], int]:
+    def parse(key: str, value: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,6}", value) or not low <= int(value) <= high:
+            raise SettingsError(key, value, f"a whole number from {low} to {high}")
+        return int(value)
+
+    return parse
+
+
+# Host ports that generations of the front door take, never the public one. Below Linux's ephemeral ports, so nothing is
+# there by accident; a thousand, so that two generations hardly ever meet.
+GENERATION_PORTS = range(29000, 30000)
+
+
+def _port(key: str, value: str) -> int:
+    port = _integer(1, 65535)(key, value)
+    if port in GENERATION_PORTS:
+        taken = f"{GENERATION_PORTS.start} to {GENERATION_PORTS.stop - 1}"
+        raise SettingsError(key, value, f"1 to 65535 except {taken}, which generations of the edge use")
+    return port
+
+
+def _member(kind: type[StrEnum]) -> Callable[[str, str], Any]:
+    def parse(key: str, value: str) -> StrEnum:
+        try:
+            return kind(value)
+        except ValueError:
+            raise SettingsError(key, value, " | ".join(kind)) from None
+
+    return parse
+
+
+def _json(key: str, value: str, allowed: str) -> Any:
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        raise SettingsError(key, value, allowed) from None
+
+
+def _list_of(pattern: re.Pattern[str], allowed: str) -> Callable[[str, str], tuple[str, ...]]:
+    def parse(key: str, value: str) -> tuple[str, ...]:
+        items = _json(key, value, allowed)
+        if not isinstance(items, list) or not items:
+            raise SettingsError(key, items, allowed)
+        if not all(isinstance(item, str) and pattern.fullmatch(item) for item in items) or len(set(items)) != len(
+            items
+        ):
+            raise SettingsError(key, items, allowed)
+        return tuple(items)
+
+    return parse
+
+
+def _sizing(key: str, value: str) -> dict[str, Size]:
+    if value in set(Size):
+        return {"default": Size(value)}
+    allowed = "S | M | L, or a size for each runtime, e.g. {default: S, ledger: M}"
+    sizes = _json(key, value, allowed)
+    if not isinstance(sizes, dict) or not all(isinstance(s, str) and s in set(Size) for s in sizes.values()):
+        raise SettingsError(key, sizes, allowed)
+    return {"default": Size.S} | {name: Size(size) for name, size in sizes.items()}
+
+
+def _switch(key: str, value: str) -> bool:
+    if value not in {"true", "false"}:
+        raise SettingsError(key, value, "true | false")
+    return value == "true"
+
+
+_names = _list_of(NAME, "a list of runtime names, each once, e.g. [intake, ledger]")
+_dns = _list_of(DNS_NAME, "a list of DNS names in lower case, each once, e.g. [orders.example.com]")
+_version = _match(VERSION, "MAJOR.MINOR.PATCH, e.g. 1.0.0")
+_name = _match(NAME, "lower-case letters, digits and hyphens, starting with a letter, at most 39")
+_registry = _match(REGISTRY, "HOST[:PORT][/PATH] of a container registry")
+_store = _match(re.compile(r"\S{1,512}"), "the folder that holds the published releases")
+
+_COMMON: dict[str, Callable[[str, str], Any]] = {
+    "version": _version,
+    "product": _name,
+    "registry": _registry,
+    "releases": _store,
+}
+RELEASE_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {"name": _name}
+ENVIRONMENT_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {
+    "runtimes": _names,
+    "sizing": _sizing,
+    "dns": _dns,
+    "port": _port,
+    "exposure": _member(Exposure),
+    "window": _integer(5, 3600),
+}
+STORAGE_KEYS: dict[str, Callable[[str, str], Any]] = {
+    "customer": _match(
+        re.compile(r"[a-z0-9][a-z0-9-]{1,50}[a-z0-9]"), "3 to 52 lower-case letters, digits and hyphens, none at an end"
+    ),
+    "retention": _integer(1, 36_500),
+    "lock": _switch,
+    "endpoint": _match(re.compile(r"https?://[^\s/]+/?"), "the address of an S3 store, e.g. https://s3.example.com"),
+}
+KEYS = {Kind.RELEASE: RELEASE_KEYS, Kind.ENVIRONMENT: ENVIRONMENT_KEYS, Kind.STORAGE: STORAGE_KEYS}
+# Which secrets an environment needs is the release's affair: runtimes name them (`secrets:` in runtime.yaml).
+SECRET_KEY = re.compile(r"[a-z][a-z0-9-]{0,30}-(password|secret|token|key)")
+
+
+def parse(
     raw: Mapping[str, str], *, defaults: Mapping[str, str], secret_keys: frozenset[str] | None = None
 ) -> ReleaseSettings | EnvironmentSettings | StorageSettings:
     """Validate one stack's configuration.
 
     ``raw`` maps keys without the ``stele:`` prefix to the text Pulumi hands over (lists and objects as JSON).
-    ``defaults`` gives ``registry``, ``releases`` and ``endpoint`` where the stack says nothing. ``secret_keys`` names the
-    keys that are encrypted in the stack's file; a password outside it is refused. Raises :class:`SettingsError`.
+    ``defaults`` gives ``registry``, ``releases`` and ``endpoint`` where the stack says nothing. ``secret_keys`` names
+    the keys that are encrypted in the stack's file; a password outside it is refused. Raises :class:`SettingsError`.
     """
     kind: Kind = _member(Kind)("kind", raw.get("kind", Kind.ENVIRONMENT.value))
     keys = KEYS[kind]

@@ -6,7 +6,6 @@ A stack of its own (``stele:kind: storage``), so that no environment's ``destroy
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -21,15 +20,16 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from components.object_lock import Keys, ObjectLockStore, StoreError, Terms
+from components.object_lock import ObjectLockStore, StoreError, Terms, administrator
 from components.settings import StorageSettings
-
-ADMINISTRATOR = "STELE_STORE_ADMIN"
 
 
 class WormStorage(pulumi.ComponentResource):
-    """A customer's account. ``outputs``: ``endpoint``, ``bucket``, ``retention`` (days), ``locked``, and keys that may add
-    and read, nothing else: ``access_key`` and ``secret_key`` (a secret)."""
+    """A customer's account.
+
+    ``outputs``: ``endpoint``, ``bucket``, ``retention`` (days), ``locked``, and keys that may add and read only:
+    ``access_key`` and ``secret_key`` (a secret).
+    """
 
     outputs: dict[str, Any]
 
@@ -128,22 +128,10 @@ def _given(props: dict[str, Any]) -> dict[str, Any]:
 
 
 def _store(props: dict[str, Any]) -> ObjectLockStore:
-    return ObjectLockStore(str(props["endpoint"]), administrator(os.environ.get(ADMINISTRATOR, "")))
-
-
-def administrator(path: str) -> Keys:
-    """The keys in a file of ``KEY=value`` lines as the local platform writes it. Raises StoreError."""
+    path = os.environ.get("STELE_STORE_ADMIN")
     if not path:
         raise StoreError(
-            f"{ADMINISTRATOR} is not set; let it name the file with ROOT_ACCESS_KEY_ID and ROOT_SECRET_ACCESS_KEY "
-            'of the store, or: eval "$(make -s env)"'
+            "STELE_STORE_ADMIN is not set: let it name the file with the keys of the store's administrator, or: "
+            'eval "$(make -s env)"'
         )
-    try:
-        lines = Path(path).read_text().splitlines()
-    except OSError as error:
-        raise StoreError(f"{ADMINISTRATOR}={path}: {error.strerror}; name the file with the store's keys") from error
-    values = dict(line.split("=", 1) for line in lines if "=" in line)
-    try:
-        return Keys(values["ROOT_ACCESS_KEY_ID"], values["ROOT_SECRET_ACCESS_KEY"])
-    except KeyError as error:
-        raise StoreError(f"{ADMINISTRATOR}={path}: has no line {error.args[0]}=...; add it") from None
+    return ObjectLockStore(str(props["endpoint"]), administrator(path))

@@ -45,16 +45,24 @@ def exported(text: str) -> dict[str, str]:
 
 
 @cache
-def environment() -> dict[str, str]:
-    """Bring up the toolchain and the platform (both do nothing when all is well); the variables for their users."""
+def toolchain() -> dict[str, str]:
+    """Bring up the toolchain (nothing happens when all is well); the variables for its users."""
     python = f"{sys.base_prefix}/bin/python3"
     here = {key: value for key, value in os.environ.items() if not key.startswith("PULUMI_CONFIG_PASSPHRASE")}
     run(python, "airgap/install", "--dev", env=here, limit=BRING_UP_LIMIT)
-    run(python, "platform/local", "up", env=here)
     here |= exported(run(python, "airgap/environment", env=here).stdout)
-    here |= exported(run(python, "platform/local", "env", env=here).stdout)
     here.pop("PULUMI_CONFIG_PASSPHRASE_FILE", None)
     here.pop("PYTHONDONTWRITEBYTECODE", None)  # Python's default: no program is compiled anew at every run
+    return here
+
+
+@cache
+def environment() -> dict[str, str]:
+    """Bring up the toolchain and the platform (both do nothing when all is well); the variables for their users."""
+    python = f"{sys.base_prefix}/bin/python3"
+    here = dict(toolchain())
+    run(python, "platform/local", "up", env=here)
+    here |= exported(run(python, "platform/local", "env", env=here).stdout)
     # What docker-py and plain HTTP clients in this process talk to.
     os.environ["DOCKER_HOST"] = here["DOCKER_HOST"]
     return here

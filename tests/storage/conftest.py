@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -14,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from bench.lab import ground
+from bench.lab.workspace import project_files
 from components.object_lock import Keys, ObjectLockStore, client
 
 ROOT = Path(__file__).parents[2]
@@ -90,3 +94,47 @@ def store(gateway: Gateway) -> ObjectLockStore:
 @pytest.fixture(scope="module")
 def administrator(gateway: Gateway) -> Any:
     return client(gateway.endpoint, ADMINISTRATOR)
+
+
+@dataclass
+class Project:
+    """A copy of the project with a state of its own, and one storage stack. The real CLI runs in it."""
+
+    folder: Path
+    gateway: Gateway
+    env: dict[str, str]
+
+    def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["pulumi", *arguments, "--stack", "acme", "--non-interactive", "--color", "never"]
+        return ground.run(*command, env=self.env, cwd=self.folder / "project", check=False)
+
+    def up(self, **settings: str) -> subprocess.CompletedProcess[str]:
+        """`pulumi up` with these settings set before."""
+        for key, value in settings.items():
+            self.pulumi("config", "set", f"stele:{key}", value)
+        return self.pulumi("up", "--yes", "--skip-preview")
+
+    def outputs(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.pulumi("stack", "output", "--json", "--show-secrets").stdout)
+        return found
+
+
+@pytest.fixture
+def project(gateway: Gateway, tmp_path: Path) -> Project:
+    keys = tmp_path / "administrator"
+    keys.write_text(f"ROOT_ACCESS_KEY_ID={ADMINISTRATOR.access}\nROOT_SECRET_ACCESS_KEY={ADMINISTRATOR.secret}\n")
+    for name in project_files():
+        target = tmp_path / "project" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target)
+    (tmp_path / "state").mkdir()
+    env = ground.toolchain() | {
+        "PULUMI_BACKEND_URL": f"file://{tmp_path / 'state'}",
+        "PULUMI_CONFIG_PASSPHRASE": "for tests only",
+        "STELE_STORE": gateway.endpoint,
+        "STELE_STORE_ADMIN": str(keys),
+    }
+    made = Project(tmp_path, gateway, env)
+    made.pulumi("stack", "init", "--no-select")
+    made.pulumi("config", "set", "stele:kind", "storage")
+    return made
