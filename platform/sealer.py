@@ -145,14 +145,17 @@ class Sealer:
             yield from page.get("Versions", [])
 
     def _seal(self, identity: tuple[str, str, str], modified: datetime, retention: dict[str, Any]) -> bool:
-        """Whether the version has a date now, or needs none because its time was over before."""
+        """Give the version a date; whether it had one before, or needs none because its time is over.
+
+        One that is written over in the same moment moves to another file, perhaps without its new date: so a version
+        counts as sealed only when the next sweep finds it so.
+        """
         where = dict(zip(("Bucket", "Key", "VersionId"), identity, strict=True))
         until = retain_until(modified, retention)
         if self._dated(where) or until <= datetime.now(UTC):
             return True
         self.store.put_object_retention(**where, Retention={"Mode": retention["Mode"], "RetainUntilDate": until})
-        # Read back: a version that is written over at this moment moves to another file.
-        return self._dated(where)
+        return False
 
     def _dated(self, where: dict[str, str]) -> bool:
         try:

@@ -69,6 +69,18 @@ def test_a_version_gets_its_own_date_that_even_the_administrator_cannot_take_bac
             assert store.date(key, version) == before
 
 
+def test_copies_and_uploads_in_parts_are_sealed_too(store: Store) -> None:
+    writer = store.writer()
+    writer.put_object(Bucket=BUCKET, Key="first", Body=b"1")
+    copy = writer.copy_object(Bucket=BUCKET, Key="copy", CopySource={"Bucket": BUCKET, "Key": "first"})
+    target = {"Bucket": BUCKET, "Key": "in/parts"}
+    upload = target | {"UploadId": writer.create_multipart_upload(**target)["UploadId"]}
+    tag = writer.upload_part(**upload, PartNumber=1, Body=b"1")["ETag"]
+    whole = writer.complete_multipart_upload(**upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": tag}]})
+    store.sealed("copy", copy["VersionId"])
+    store.sealed("in/parts", whole["VersionId"])
+
+
 def test_what_was_written_while_the_sealer_was_down_is_sealed_and_a_date_of_its_own_is_left_alone(store: Store) -> None:
     writer = store.writer()
     os.kill(store.pid("supervisor"), signal.SIGKILL)
