@@ -2,8 +2,9 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.HashMap;
 import java.util.Iterator;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.zip.ZipEntry;
@@ -20,7 +21,7 @@ import org.objectweb.asm.Type;
 /**
  * Does to a jar what {@code javac -XDstringConcat=inline} does to source: {@code java -cp asm.jar Concatenations.java <jar> <out>}.
  * A concatenation compiled the default way is built at run time, by classes that no class-data archive can hold: a tenth of the
- * processor time of a start. Each becomes a call of a private method that appends to a StringBuilder.
+ * processor time of a start. Each becomes a StringBuilder, on the spot.
  */
 public final class Concatenations {
     private Concatenations() {}
@@ -42,87 +43,117 @@ public final class Concatenations {
     /** The same class with its concatenations in line; the same bytes if it has none. */
     private static byte[] inline(byte[] content) {
         ClassReader reader = new ClassReader(content);
+        Locals locals = new Locals();
+        reader.accept(locals, ClassReader.SKIP_DEBUG | ClassReader.SKIP_FRAMES);
+        if (locals.concatenations == 0) {
+            return content;
+        }
         ClassWriter writer = new ClassWriter(reader, 0);
-        Inliner inliner = new Inliner(reader, writer);
-        reader.accept(inliner, 0);
-        return inliner.methods.isEmpty() ? content : writer.toByteArray();
+        reader.accept(new Inliner(writer, locals.used), 0);
+        return writer.toByteArray();
     }
 
-    /** What is concatenated: the types of the operands, and a recipe in which \1 stands for the next of them. */
-    private record Concatenation(String descriptor, String recipe) {}
+    /** Whether a call site is a concatenation. Recipes with constants apart are rare, and stay as they are. */
+    private static boolean isConcatenation(Handle bootstrap, Object... constants) {
+        return bootstrap.getOwner().equals("java/lang/invoke/StringConcatFactory")
+                && bootstrap.getName().equals("makeConcatWithConstants")
+                && constants.length == 1;
+    }
 
-    private static final class Inliner extends ClassVisitor {
-        private static final String BUILDER = "java/lang/StringBuilder";
-        private static final String STRING = "Ljava/lang/String;";
+    /** First pass: counts concatenations, and the words of local variables that each method uses. */
+    private static final class Locals extends ClassVisitor {
+        private final Map<String, Integer> used = new HashMap<>();
+        private int concatenations;
 
-        private final Map<Concatenation, String> methods = new LinkedHashMap<>();
-        private final String owner;
-        private final boolean isInterface;
-
-        Inliner(ClassReader reader, ClassWriter writer) {
-            super(Opcodes.ASM9, writer);
-            owner = reader.getClassName();
-            isInterface = (reader.getAccess() & Opcodes.ACC_INTERFACE) != 0;
+        Locals() {
+            super(Opcodes.ASM9);
         }
 
         @Override
         public MethodVisitor visitMethod(int access, String name, String descriptor, String signature, String[] exceptions) {
-            return new MethodVisitor(Opcodes.ASM9, super.visitMethod(access, name, descriptor, signature, exceptions)) {
+            return new MethodVisitor(Opcodes.ASM9) {
                 @Override
-                public void visitInvokeDynamicInsn(String name, String descriptor, Handle bootstrap, Object... constants) {
-                    if (isConcatenation(bootstrap, constants)) {
-                        Concatenation site = new Concatenation(descriptor, (String) constants[0]);
-                        String method = methods.computeIfAbsent(site, any -> "stele$concatenation$" + methods.size());
-                        visitMethodInsn(Opcodes.INVOKESTATIC, owner, method, descriptor, isInterface);
-                    } else {
-                        super.visitInvokeDynamicInsn(name, descriptor, bootstrap, constants);
-                    }
+                public void visitInvokeDynamicInsn(String site, String types, Handle bootstrap, Object... constants) {
+                    concatenations += isConcatenation(bootstrap, constants) ? 1 : 0;
+                }
+
+                @Override
+                public void visitMaxs(int stack, int locals) {
+                    used.put(name + descriptor, locals);
                 }
             };
         }
+    }
 
-        /** Recipes with constants apart (\2) are rare, and stay as they are. */
-        private static boolean isConcatenation(Handle bootstrap, Object... constants) {
-            return bootstrap.getOwner().equals("java/lang/invoke/StringConcatFactory")
-                    && bootstrap.getName().equals("makeConcatWithConstants")
-                    && constants.length == 1;
+    /** Second pass. */
+    private static final class Inliner extends ClassVisitor {
+        private final Map<String, Integer> used;
+
+        Inliner(ClassWriter writer, Map<String, Integer> used) {
+            super(Opcodes.ASM9, writer);
+            this.used = used;
         }
 
         @Override
-        public void visitEnd() {
-            methods.forEach((site, name) -> {
-                int access = Opcodes.ACC_PRIVATE | Opcodes.ACC_STATIC | Opcodes.ACC_SYNTHETIC;
-                concatenate(super.visitMethod(access, name, site.descriptor(), null, null), site);
-            });
-            super.visitEnd();
+        public MethodVisitor visitMethod(int access, String name, String descriptor, String signature, String[] exceptions) {
+            MethodVisitor code = super.visitMethod(access, name, descriptor, signature, exceptions);
+            return new Method(code, used.getOrDefault(name + descriptor, 0));
+        }
+    }
+
+    private static final class Method extends MethodVisitor {
+        private static final String BUILDER = "java/lang/StringBuilder";
+        private static final String STRING = "Ljava/lang/String;";
+
+        private final int free;
+        private int end;
+
+        /** {@code free}: the first local variable that the method does not use. */
+        Method(MethodVisitor code, int free) {
+            super(Opcodes.ASM9, code);
+            this.free = free;
+            end = free;
         }
 
-        private static void concatenate(MethodVisitor code, Concatenation site) {
-            code.visitCode();
-            code.visitTypeInsn(Opcodes.NEW, BUILDER);
-            code.visitInsn(Opcodes.DUP);
-            code.visitMethodInsn(Opcodes.INVOKESPECIAL, BUILDER, "<init>", "()V", false);
-            Iterator<Type> operands = List.of(Type.getArgumentTypes(site.descriptor())).iterator();
-            int local = 0;
-            for (String part : site.recipe().split("(?<=\1)|(?=\1)")) {
+        @Override
+        public void visitInvokeDynamicInsn(String name, String descriptor, Handle bootstrap, Object... constants) {
+            if (!isConcatenation(bootstrap, constants)) {
+                super.visitInvokeDynamicInsn(name, descriptor, bootstrap, constants);
+                return;
+            }
+            // The operands are on the stack, the last one on top: into variables with them, to come back one by one.
+            Type[] operands = Type.getArgumentTypes(descriptor);
+            int local = free + Arrays.stream(operands).mapToInt(Type::getSize).sum();
+            end = Math.max(end, local);
+            for (int i = operands.length - 1; i >= 0; i--) {
+                local -= operands[i].getSize();
+                visitVarInsn(operands[i].getOpcode(Opcodes.ISTORE), local);
+            }
+            concatenate(List.of(operands).iterator(), (String) constants[0]);
+        }
+
+        /** A recipe is text in which \1 stands for the next operand. */
+        private void concatenate(Iterator<Type> operands, String recipe) {
+            visitTypeInsn(Opcodes.NEW, BUILDER);
+            visitInsn(Opcodes.DUP);
+            visitMethodInsn(Opcodes.INVOKESPECIAL, BUILDER, "<init>", "()V", false);
+            int local = free;
+            for (String part : recipe.split("(?<=\1)|(?=\1)")) {
                 if (part.equals("\1")) {
                     Type operand = operands.next();
-                    code.visitVarInsn(operand.getOpcode(Opcodes.ILOAD), local);
-                    append(code, appended(operand));
+                    visitVarInsn(operand.getOpcode(Opcodes.ILOAD), local);
+                    append(appended(operand));
                     local += operand.getSize();
                 } else if (!part.isEmpty()) {
-                    code.visitLdcInsn(part);
-                    append(code, STRING);
+                    visitLdcInsn(part);
+                    append(STRING);
                 }
             }
-            code.visitMethodInsn(Opcodes.INVOKEVIRTUAL, BUILDER, "toString", "()" + STRING, false);
-            code.visitInsn(Opcodes.ARETURN);
-            code.visitMaxs(3, local);
-            code.visitEnd();
+            visitMethodInsn(Opcodes.INVOKEVIRTUAL, BUILDER, "toString", "()" + STRING, false);
         }
 
-        private static void append(MethodVisitor code, String type) {
-            code.visitMethodInsn(Opcodes.INVOKEVIRTUAL, BUILDER, "append", "(" + type + ")L" + BUILDER + ";", false);
+        private void append(String type) {
+            visitMethodInsn(Opcodes.INVOKEVIRTUAL, BUILDER, "append", "(" + type + ")L" + BUILDER + ";", false);
         }
 
         /** The StringBuilder's method that says of an operand what a concatenation does; not the one for char[], for example. */
@@ -132,6 +163,12 @@ public final class Concatenations {
                 case Type.ARRAY, Type.OBJECT -> operand.getDescriptor().equals(STRING) ? STRING : "Ljava/lang/Object;";
                 default -> operand.getDescriptor();
             };
+        }
+
+        /** The stack holds a builder, its copy, and one operand of at most two words more. */
+        @Override
+        public void visitMaxs(int stack, int locals) {
+            super.visitMaxs(stack + 4, Math.max(locals, end));
         }
     }
 }
