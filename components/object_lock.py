@@ -7,13 +7,14 @@ object lock and versitygw's account API. The administrator opens accounts; custo
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,9 @@ def administrator(path: str) -> Keys:
     """The keys in a file of ``NAME=value`` lines, as the local platform writes it. Raises StoreError."""
     try:
         lines = Path(path).read_text().splitlines()
-    except OSError as error:
-        raise StoreError(f"STELE_STORE_ADMIN={path}: {error.strerror}; name the file with the store's keys") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not text"
+        raise StoreError(f"STELE_STORE_ADMIN={path}: {reason}; name the file with the store's keys") from error
     values = dict(line.split("=", 1) for line in lines if "=" in line)
     missing = [name for name in ADMINISTRATOR_NAMES if name not in values]
     if missing:
@@ -141,23 +143,37 @@ class ObjectLockStore:
         with self._one_line_errors():
             return self._terms(Terms(customer, 1, locked=False).bucket)
 
+    def admits(self, terms: Terms, keys: Keys) -> bool:
+        """Whether these keys may do what a customer's may, and the policy is the one that was set."""
+        with self._one_line_errors():
+            try:
+                found = json.loads(self._s3.get_bucket_policy(Bucket=terms.bucket)["Policy"])
+                client(self._endpoint, keys).get_bucket_versioning(Bucket=terms.bucket)
+            except ClientError as error:
+                if code(error) in {"NoSuchBucketPolicy", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"}:
+                    return False
+                raise
+            return bool(found == policy(terms.bucket))
+
     def close(self, customer: str) -> None:
         """Delete the account with all that is in it. While something is retained, StoreError says until when."""
         bucket = Terms(customer, 1, locked=False).bucket
         with self._one_line_errors():
-            if self._terms(bucket) is None:
+            found = self._terms(bucket)
+            if found is None:
+                self._withdraw_keys(bucket)  # of a deletion that was cut off
                 return
             versions = list(self._versions(bucket))
-            until = max((self._retained(bucket, each) for each in versions if "Size" in each), default=None)
+            until = max((self._retained(found, each) for each in versions if "Size" in each), default=None)
             if until is not None and until > datetime.now(UTC):
                 raise StoreError(
                     f"bucket {bucket}: {len(versions)} object versions are retained until {until:%Y-%m-%d %H:%M} UTC; "
                     f"it can be deleted then (pulumi state delete lets go of it and leaves it alone)"
                 )
+            self._withdraw_keys(bucket)  # nobody adds meanwhile
             for each in versions:
                 self._s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
             self._s3.delete_bucket(Bucket=bucket)
-            self._admin("delete-user", {"access": bucket}, ignore="XAdminUserNotFound")
 
     def _create(self, terms: Terms) -> None:
         try:
@@ -227,19 +243,23 @@ class ObjectLockStore:
         self._admin("update-user", {"access": keys.access}, {"Secret": keys.secret, "Role": "user"})
         return keys
 
+    def _withdraw_keys(self, bucket: str) -> None:
+        self._admin("delete-user", {"access": bucket}, ignore="XAdminUserNotFound")
+
     def _versions(self, bucket: str) -> Iterator[dict[str, Any]]:
         for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
             yield from page.get("Versions", [])
             yield from page.get("DeleteMarkers", [])
 
-    def _retained(self, bucket: str, version: dict[str, Any]) -> datetime:
+    def _retained(self, terms: Terms, version: dict[str, Any]) -> datetime:
+        """Until when a version is kept: its own date, or the one that the sealer will give it."""
+        where = {"Bucket": terms.bucket, "Key": version["Key"], "VersionId": version["VersionId"]}
         try:
-            found = self._s3.get_object_retention(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+            until: datetime = self._s3.get_object_retention(**where)["Retention"]["RetainUntilDate"]
         except ClientError as error:
-            if code(error) not in {"NoSuchObjectLockConfiguration", "MethodNotAllowed"}:
+            if code(error) != "NoSuchObjectLockConfiguration":
                 raise
-            return datetime.fromtimestamp(0, UTC)
-        until: datetime = found["Retention"]["RetainUntilDate"]
+            until = version["LastModified"] + timedelta(days=terms.retention)
         return until
 
     def _admin(
@@ -281,7 +301,9 @@ def client(endpoint: str, keys: Keys) -> Any:
         read_timeout=6 * TIMEOUT,
         retries={"total_max_attempts": 3, "mode": "standard"},
         s3={"addressing_style": "path"},
+        proxies={},
     )
+    os.environ.pop("AWS_PROFILE", None)  # of this user's dealings with somebody else's store
     return boto3.client(
         "s3",
         endpoint_url=endpoint,

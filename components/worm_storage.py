@@ -20,7 +20,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from components.object_lock import ObjectLockStore, StoreError, Terms, administrator
+from components.object_lock import Keys, ObjectLockStore, StoreError, Terms, administrator
 from components.settings import StorageSettings
 
 
@@ -72,26 +72,34 @@ class _Accounts(ResourceProvider):
         return CheckResult(news, [])
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        replaces = [key for key in ("endpoint", "customer") if _olds[key] != _news[key]]
-        changed = bool(replaces) or _terms(_olds) != _terms(_news)
+        # Another address of the same store is no reason to close an account.
+        replaces = [] if _olds["customer"] == _news["customer"] else ["customer"]
+        changed = _given(_olds) != _given(_news) or not _olds.get("access_key")
         return DiffResult(changes=changed, replaces=replaces, stables=[], delete_before_replace=False)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         terms = _terms(props)
         keys = _store(props).open(terms)
-        made = {"bucket": terms.bucket, "access_key": keys.access, "secret_key": keys.secret}
-        return CreateResult(terms.bucket, _given(props) | made)
+        return CreateResult(terms.bucket, _given(props) | _made(terms, keys))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        _store(_news).amend(_terms(_news))
-        kept = {key: _olds[key] for key in ("bucket", "access_key", "secret_key")}
-        return UpdateResult(_given(_news) | kept)
+        store, terms = _store(_news), _terms(_news)
+        store.amend(terms)
+        keys = _keys(_olds)
+        if not store.admits(terms, keys):
+            keys = store.open(terms)
+        return UpdateResult(_given(_news) | _made(terms, keys))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        found = _store(props).inspect(str(props["customer"]))
+        store = _store(props)
+        found = store.inspect(str(props["customer"]))
         if found is None:
             return ReadResult(None, {})
-        return ReadResult(id_, props | {"retention": found.retention, "locked": found.locked})
+        keys = _keys(props)
+        if not store.admits(found, keys):
+            keys = Keys("", "")  # what was changed by hand is mended by the next `up`
+        now = {"retention": found.retention, "locked": found.locked} | _made(found, keys)
+        return ReadResult(id_, props | now)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         _store(_props).close(str(_props["customer"]))
@@ -125,6 +133,14 @@ def _given(props: dict[str, Any]) -> dict[str, Any]:
         "retention": terms.retention,
         "locked": terms.locked,
     }
+
+
+def _keys(props: dict[str, Any]) -> Keys:
+    return Keys(str(props["access_key"]), str(props["secret_key"]))
+
+
+def _made(terms: Terms, keys: Keys) -> dict[str, Any]:
+    return {"bucket": terms.bucket, "access_key": keys.access, "secret_key": keys.secret}
 
 
 def _store(props: dict[str, Any]) -> ObjectLockStore:

@@ -41,7 +41,7 @@ class Part:
         """Hash of everything a restart would change, the contents of configuration files included."""
         digest = hashlib.sha256(json.dumps(asdict(self)).encode())
         for argument in (*self.argv, self.secrets):
-            if argument.endswith((".json", ".toml", ".yml", ".py", ".env")) and Path(argument).is_file():
+            if argument.endswith((".json", ".toml", ".yml", ".py", ".env", ".cfg")) and Path(argument).is_file():
                 digest.update(Path(argument).read_bytes())
         return digest.hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""The object-lock store (versitygw) and its sealer: the administrator's keys and the command lines."""
+"""The object-lock store (versitygw), the door before it and its sealer: configuration, keys and command lines."""
 
 from __future__ import annotations
 
@@ -12,6 +12,35 @@ from problem import Problem
 from settings import Settings
 
 CODE = Path(__file__).parent
+# versitygw 1.8.0 joins the upload id of a request into a path as it is: whoever may write could delete or overwrite
+# what others stored, locked or not. Keys with control characters, and those of folders, it lists in a way that no date
+# can be set for them. So everybody comes through this door, which lets neither in and logs what it refuses.
+DOOR_CONFIG = """\
+global
+  log stdout format raw local0
+defaults
+  mode http
+  log global
+  log-format "%t refused %ST %HM %HU"
+  timeout connect 5s
+  timeout client 5m
+  timeout server 5m
+frontend door
+  bind 127.0.0.1:{port}
+  acl an_upload query,url_dec -m sub -i uploadid
+  acl uploads query,url_dec -m reg -i uploadid.*uploadid
+  acl made_here query -m reg (^|&)uploadId=[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}(&|$)
+  acl control_character path -m reg -i %([01][0-9a-f]|7f)
+  acl folder path -m reg ^/[^/]+/.*/$
+  http-request deny deny_status 400 if an_upload !made_here
+  http-request deny deny_status 400 if uploads
+  http-request deny deny_status 400 if control_character
+  http-request deny deny_status 400 if METH_PUT folder
+  http-request set-log-level silent
+  default_backend store
+backend store
+  server store unix@{socket}
+"""
 
 
 def address(settings: Settings) -> str:
@@ -24,8 +53,8 @@ def keys(home: Home) -> Path:
     return home.conf / "store-admin.env"
 
 
-def store_part(home: Home, settings: Settings, *, write: bool = True) -> Part:
-    """The store on loopback: objects, their older versions and the accounts are folders of the checkout's data.
+def store_part(home: Home, *, write: bool = True) -> Part:
+    """The store: objects, their older versions and the accounts are folders of the checkout's data.
 
     `write`: also make the folders and, once, the keys. Requests and errors share one log, which the sealer reads.
     """
@@ -35,12 +64,27 @@ def store_part(home: Home, settings: Settings, *, write: bool = True) -> Part:
         for folder in (root, root / "objects", root / "versions", root / "accounts"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _provide(keys(home))
-    argv = [program, "--port", f"127.0.0.1:{settings.store_port}", "--health", "/health", "--keep-alive"]
+    socket = _socket(home)
+    argv = [program, "--port", socket, "--socket-perm", "0600", "--health", "/health", "--keep-alive"]
     argv += ["--quiet", "--access-log", str(_log(home))]
     # Without its cache a withdrawn account stops working at once.
     argv += ["--iam-dir", str(root / "accounts"), "--iam-cache-disable"]
     argv += ["posix", "--versioning-dir", str(root / "versions"), str(root / "objects")]
-    return Part("store", tuple(argv), ("health", str(settings.store_port)), 15, secrets=str(keys(home)))
+    return Part("store", tuple(argv), ("health", socket), 15, (socket,), secrets=str(keys(home)))
+
+
+def door_part(home: Home, settings: Settings, *, write: bool = True) -> Part:
+    """The only way to the store, on loopback (HAProxy)."""
+    program = find_program(home, ("haproxy",), "install it (apt-get install haproxy)")
+    config = home.conf / "door.cfg"
+    if write:
+        config.write_text(DOOR_CONFIG.format(port=settings.store_port, socket=_socket(home)))
+    return Part("door", (program, "-db", "-f", str(config)), ("health", str(settings.store_port)), 15)
+
+
+def _socket(home: Home) -> str:
+    """Where versitygw listens: for this user's processes only."""
+    return str(home.run / "store.sock")
 
 
 def sealer_part(home: Home, settings: Settings) -> Part:

@@ -22,7 +22,7 @@ from problem import Problem, Problems
 from processes import Process
 from services import buildkit_part, registry_part
 from settings import Settings, is_chosen, load_settings, store_settings
-from store import sealer_part, store_part
+from store import door_part, sealer_part, store_part
 
 LONGEST_START = 180
 """Seconds that `up` waits for the parts; a cold dockerd on a slow disk takes about 20."""
@@ -94,7 +94,8 @@ def wanted_parts(home: Home, settings: Settings, choice: Choice, *, write: bool 
     makers: list[Callable[[], Part]] = [
         lambda: registry_part(home, settings, write=write),
         lambda: buildkit_part(home, settings, choice, write=write),
-        lambda: store_part(home, settings, write=write),
+        lambda: store_part(home, write=write),
+        lambda: door_part(home, settings, write=write),
         lambda: sealer_part(home, settings),
     ]
     if choice.ours:

@@ -18,11 +18,12 @@ COMMANDS = {
     "runc": "runc",
     "docker-registry": "docker-registry",
     "mmdebstrap": "mmdebstrap",
+    "haproxy": "haproxy",
 }
 # What an engine of our own calls. Only root starts one, and only where no engine answers.
 ENGINE_COMMANDS = {"dockerd": "docker.io", "nft": "nftables", "iptables": "iptables", "ip": "iproute2"}
 # Ours to start and stop; as services of the machine they would take its ports.
-_SERVICES = ("docker-registry.service",)
+_SERVICES = ("docker-registry.service", "haproxy.service")
 _SECONDS = 10.0
 _SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 

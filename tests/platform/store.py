@@ -1,4 +1,4 @@
-"""A store with its sealer and nothing else, under a supervisor of its own: these need no engine."""
+"""A store with its door and sealer and nothing else, under a supervisor of its own: these need no engine."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from botocore.exceptions import ClientError
 
 from .machine import LOCAL, _environment, eventually
 
-# What `up` does with these two parts; in a process of its own, because the supervisor outlives it.
+# What `up` does with these parts; in a process of its own, because the supervisor outlives it.
 UP = """
 import os, sys
 sys.path.insert(0, os.path.dirname(sys.argv[1]))
 from home import find_home, make_folders
 from settings import load_settings, store_settings
-from store import sealer_part, store_part
+from store import door_part, sealer_part, store_part
 from up import _supervise
 home = find_home(dict(os.environ))
 make_folders(home)
 settings = load_settings(home, dict(os.environ))
 store_settings(home, settings)
 command = [sys.executable, sys.argv[1], "supervise", str(home.root)]
-_supervise(home, [store_part(home, settings), sealer_part(home, settings)], command)
+_supervise(home, [store_part(home), door_part(home, settings), sealer_part(home, settings)], command)
 """
 BUCKET = "backups"
 DAYS = 30

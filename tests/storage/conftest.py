@@ -1,4 +1,4 @@
-"""A real object-lock store (versitygw) of its own for the tests: no platform and no engine is needed."""
+"""A real object-lock store (versitygw behind its door) for the tests: no platform and no engine is needed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,11 @@ from bench.lab.workspace import project_files
 from components.object_lock import Keys, ObjectLockStore, client
 
 ROOT = Path(__file__).parents[2]
+PATH = f"{os.environ['PATH']}:/usr/sbin"
+# The platform is a folder of scripts, not a package.
+sys.path.append(str(ROOT / "platform"))
+from store import DOOR_CONFIG  # noqa: E402
+
 ADMINISTRATOR = Keys("administrator", "administrators-secret-key")
 
 
@@ -36,7 +42,7 @@ class Gateway:
 
     folder: Path
     port: int
-    process: subprocess.Popen[bytes] | None = None
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def endpoint(self) -> str:
@@ -45,7 +51,10 @@ class Gateway:
     def start(self) -> None:
         for name in ("objects", "versions", "accounts"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        command: list[Any] = [ROOT / ".stele/bin/versitygw", "--port", f"127.0.0.1:{self.port}", "--health", "/health"]
+        socket = self.folder / "store.sock"
+        socket.unlink(missing_ok=True)
+        (self.folder / "door.cfg").write_text(DOOR_CONFIG.format(port=self.port, socket=socket))
+        command: list[Any] = [ROOT / ".stele/bin/versitygw", "--port", socket, "--health", "/health"]
         command += ["--quiet", "--access-log", self.folder / "access.log"]
         command += ["--admin-access-log", self.folder / "accounts.log"]
         command += ["posix", "--versioning-dir", self.folder / "versions", self.folder / "objects"]
@@ -57,7 +66,10 @@ class Gateway:
             "VGW_IAM_CACHE_DISABLE": "true",
         }
         with (self.folder / "store.log").open("ab") as log:
-            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            self.processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+        with (self.folder / "door.log").open("ab") as log:
+            door = ["haproxy", "-db", "-f", str(self.folder / "door.cfg")]
+            self.processes.append(subprocess.Popen(door, env={"PATH": PATH}, stdout=log, stderr=log))
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             try:
@@ -68,14 +80,14 @@ class Gateway:
         pytest.fail(f"the store did not start: {(self.folder / 'store.log').read_text()}")
 
     def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        self.processes.clear()
 
     def log(self) -> str:
         """Every request, those for accounts last."""
-        return "".join((self.folder / name).read_text() for name in ("access.log", "accounts.log"))
+        return "".join((self.folder / name).read_text() for name in ("access.log", "accounts.log", "door.log"))
 
 
 @pytest.fixture(scope="module")

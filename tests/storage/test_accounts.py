@@ -132,3 +132,42 @@ def test_what_is_wrong_with_the_store_or_the_keys_is_one_line(gateway: Gateway) 
         with pytest.raises(StoreError, match=f"{endpoint}: {said}") as refused:
             ObjectLockStore(endpoint, keys).open(terms)
         assert "\n" not in str(refused.value)
+
+
+def test_what_has_no_date_yet_is_kept_from_deletion_too(gateway: Gateway, store: ObjectLockStore) -> None:
+    """The sealer has not come by, or the rule that protects it so far is older than its days."""
+    terms = Terms("undated", 30, locked=False)
+    customer = client(gateway.endpoint, store.open(terms))
+    customer.put_object(Bucket=terms.bucket, Key="k", Body=b"kept")
+    with pytest.raises(StoreError, match="1 object versions are retained until"):
+        store.close("undated")
+    assert customer.get_object(Bucket=terms.bucket, Key="k")["Body"].read() == b"kept"
+
+
+def test_a_deletion_that_was_cut_off_withdraws_the_keys(
+    gateway: Gateway, store: ObjectLockStore, administrator: Any
+) -> None:
+    terms = Terms("half-closed", 30, locked=False)
+    keys = store.open(terms)
+    administrator.delete_bucket(Bucket=terms.bucket)
+    store.close("half-closed")
+    with pytest.raises(ClientError) as refused:
+        client(gateway.endpoint, keys).list_buckets()
+    assert code(refused.value) == "InvalidAccessKeyId"
+
+
+def test_what_was_changed_by_hand_is_noticed(gateway: Gateway, store: ObjectLockStore, administrator: Any) -> None:
+    terms = Terms("drifting", 30, locked=False)
+    keys = store.open(terms)
+    assert store.admits(terms, keys)
+    assert not store.admits(terms, Keys(keys.access, "another"))
+    administrator.delete_bucket_policy(Bucket=terms.bucket)
+    assert not store.admits(terms, keys)
+    assert store.admits(terms, store.open(terms))
+
+
+def test_this_users_own_cloud_settings_do_not_matter(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nowhere")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    store = ObjectLockStore(gateway.endpoint, ADMINISTRATOR)
+    store.open(Terms("own-settings", 1, locked=False))

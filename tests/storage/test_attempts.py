@@ -16,6 +16,9 @@ from typing import Any
 
 import botocore.auth
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from components.object_lock import Keys, ObjectLockStore, StoreError, Terms, client, policy
@@ -26,6 +29,7 @@ CONTENT = b"every order of last night"
 VICTIM, RIVAL = Terms("victim", 180, locked=True), Terms("rival", 180, locked=True)
 BUCKET = VICTIM.bucket
 SOON = datetime.now(UTC) + timedelta(days=1)
+HARMLESS = "00000000-0000-0000-0000-000000000000"
 MODES = ("COMPLIANCE", "GOVERNANCE")
 
 
@@ -85,6 +89,22 @@ def _overwrite_for_a_day(mode: str) -> Callable[[Scene], Any]:
     return lambda s: s.mine.put_object(
         Bucket=BUCKET, Key=s.key, Body=b"evil", ObjectLockMode=mode, ObjectLockRetainUntilDate=SOON
     )
+
+
+def _abort(upload: str) -> Callable[[Scene], Any]:
+    return lambda s: s.mine.abort_multipart_upload(Bucket=BUCKET, Key=s.key, UploadId=upload)
+
+
+def _upload_part(upload: str) -> Callable[[Scene], Any]:
+    return lambda s: s.mine.upload_part(Bucket=BUCKET, Key=s.key, UploadId=upload, PartNumber=1, Body=b"evil")
+
+
+def _signed(scene: Scene, method: str, query: str) -> None:
+    """A request with exactly this query, properly signed."""
+    request = AWSRequest(method, f"{scene.gateway.endpoint}/{BUCKET}/{scene.key}?{query}")
+    S3SigV4Auth(Credentials(scene.keys.access, scene.keys.secret), "s3", "us-east-1").add_auth(request)
+    headers = dict(request.headers.items())
+    _send(urllib.request.Request(request.url, method=method, headers=headers))
 
 
 def _lock(rule: dict[str, Any] | None) -> dict[str, Any]:
@@ -160,6 +180,22 @@ ATTEMPTS: dict[str, Callable[[Scene], Any]] = {
     "multipart with a one-day date": lambda s: s.mine.create_multipart_upload(
         Bucket=BUCKET, Key=s.key, ObjectLockMode="COMPLIANCE", ObjectLockRetainUntilDate=SOON
     ),
+    # uploads that are none: versitygw joins their ids into a path
+    **{
+        f"abort the upload {upload!r}": _abort(upload)
+        for upload in ("../../..", "../../../../stele-rival", "../../../../../versions", "..%2f..", "", "x")
+    },
+    **{
+        f"upload a part to {upload!r}": _upload_part(upload)
+        for upload in ("../../..", "../../../../stele-rival", "../../..?uploadId=x", "x&uploadId=../../..")
+    },
+    "abort by an id written otherwise": lambda s: _signed(s, "DELETE", "%75ploadId=../../.."),
+    "abort by two ids": lambda s: _signed(s, "DELETE", f"uploadId={HARMLESS}&uploadId=../../.."),
+    "abort by two ids, one written otherwise": lambda s: _signed(
+        s, "DELETE", f"uploadId={HARMLESS}&upload%49d=../../.."
+    ),
+    "a key that cannot be listed": lambda s: s.mine.put_object(Bucket=BUCKET, Key="a\x01b", Body=b""),
+    "a folder": lambda s: s.mine.put_object(Bucket=BUCKET, Key="folder/", Body=b""),
     # the bucket's own settings
     "suspend versioning": lambda s: s.mine.put_bucket_versioning(
         Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"}

@@ -55,6 +55,28 @@ def test_the_life_of_a_customers_storage(
     assert customer.get_object(Bucket=outputs["bucket"], Key="k")["Body"].read() == b"kept"
 
 
+def test_another_address_of_the_same_store_keeps_the_account(project: Project, gateway: Gateway) -> None:
+    assert project.up(customer="renamed").returncode == 0
+    before = project.outputs()
+    done = project.up(endpoint=f"http://localhost:{gateway.port}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = project.outputs()
+    assert after["endpoint"] == f"http://localhost:{gateway.port}"
+    assert keys_of(after) == keys_of(before)
+    client(after["endpoint"], keys_of(after)).put_object(Bucket=after["bucket"], Key="k", Body=b"")
+
+
+def test_what_was_changed_by_hand_is_mended_after_a_refresh(
+    project: Project, gateway: Gateway, administrator: Any
+) -> None:
+    assert project.up(customer="mended").returncode == 0
+    administrator.delete_bucket_policy(Bucket="stele-mended")
+    assert project.pulumi("refresh", "--yes", "--skip-preview").returncode == 0
+    assert project.up().returncode == 0
+    outputs = project.outputs()
+    client(gateway.endpoint, keys_of(outputs)).put_object(Bucket=outputs["bucket"], Key="k", Body=b"")
+
+
 def test_an_empty_storage_is_destroyed(project: Project, store: ObjectLockStore) -> None:
     assert project.up(customer="empty").returncode == 0
     destroyed = project.pulumi("destroy", "--yes", "--skip-preview")
