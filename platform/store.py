@@ -30,7 +30,7 @@ frontend door
   acl an_upload query,url_dec -m sub -i uploadid
   acl uploads query,url_dec -m reg -i uploadid.*uploadid
   acl made_here query -m reg (^|&)uploadId=[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}(&|$)
-  acl control_character path -m reg -i %([01][0-9a-f]|7f)
+  acl control_character url -m reg -i %([01][0-9a-f]|7f)
   acl folder path -m reg ^/[^/]+/.*/$
   http-request deny deny_status 400 if an_upload !made_here
   http-request deny deny_status 400 if uploads
