@@ -26,11 +26,12 @@ from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.httpsession import URLLib3Session
 
+from components.settings import CUSTOMER, LONGEST_RETENTION
+
 REGION = "us-east-1"
 TIMEOUT = 10  # seconds
 ADMINISTRATOR_NAMES = ("ROOT_ACCESS_KEY_ID", "ROOT_SECRET_ACCESS_KEY")
 CUSTOMER_TAG = "stele.customer"
-LONGEST_RETENTION = 36_500
 # What a customer's keys may do with objects, and with the bucket. No deletion, no retention: who may set a date when
 # writing may set one later too. Every object gets its own from the store (the platform's sealer; AWS and Azure do so by
 # themselves).
@@ -77,7 +78,7 @@ class Terms:
     locked: bool
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{1,50}[a-z0-9]", self.customer):
+        if not CUSTOMER.fullmatch(self.customer):
             raise StoreError(
                 f"customer: {self.customer!r} is not allowed; allowed: 3 to 52 lower-case letters, digits, hyphens"
             )
@@ -130,7 +131,7 @@ class ObjectLockStore:
             return keys
 
     def amend(self, terms: Terms) -> None:
-        """Change the terms of what will be written: a longer retention, or the lock. Neither can be taken back."""
+        """Change the terms of what will be written. Once locked, neither the lock nor the retention is taken back."""
         with self._one_line_errors():
             found = self._terms(terms.bucket)
             if found is None:

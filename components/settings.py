@@ -18,6 +18,8 @@ VERSION = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,38}")
 DNS_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 REGISTRY = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:\d{1,5})?(/[a-z0-9._-]+)*")
+CUSTOMER = re.compile(r"[a-z0-9][a-z0-9-]{1,50}[a-z0-9]")  # its bucket's name fits into 63
+LONGEST_RETENTION = 36_500  # days
 SECRET = re.compile(r"[\x21-\x7e]{8,128}")
 
 
@@ -202,10 +204,8 @@ ENVIRONMENT_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {
     "window": _integer(5, 3600),
 }
 STORAGE_KEYS: dict[str, Callable[[str, str], Any]] = {
-    "customer": _match(
-        re.compile(r"[a-z0-9][a-z0-9-]{1,50}[a-z0-9]"), "3 to 52 lower-case letters, digits and hyphens, none at an end"
-    ),
-    "retention": _integer(1, 36_500),
+    "customer": _match(CUSTOMER, "3 to 52 lower-case letters, digits and hyphens, none at an end"),
+    "retention": _integer(1, LONGEST_RETENTION),
     "lock": _switch,
     "endpoint": _match(re.compile(r"https?://[^\s/]+/?"), "the address of an S3 store, e.g. https://s3.example.com"),
 }

@@ -65,12 +65,17 @@ def store_part(home: Home, *, write: bool = True) -> Part:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _provide(keys(home))
     socket = _socket(home)
+    argv = command(program, root, socket, _log(home))
+    return Part("store", argv, ("health", socket), 15, (socket,), secrets=str(keys(home)))
+
+
+def command(program: str, root: Path, socket: str, log: Path) -> tuple[str, ...]:
+    """versitygw over the folders of `root`; every request, for accounts too, is a line in `log`."""
     argv = [program, "--port", socket, "--socket-perm", "0600", "--health", "/health", "--keep-alive"]
-    argv += ["--quiet", "--access-log", str(_log(home))]
+    argv += ["--quiet", "--access-log", str(log), "--admin-access-log", str(log)]
     # Without its cache a withdrawn account stops working at once.
     argv += ["--iam-dir", str(root / "accounts"), "--iam-cache-disable"]
-    argv += ["posix", "--versioning-dir", str(root / "versions"), str(root / "objects")]
-    return Part("store", tuple(argv), ("health", socket), 15, (socket,), secrets=str(keys(home)))
+    return (*argv, "posix", "--versioning-dir", str(root / "versions"), str(root / "objects"))
 
 
 def door_part(home: Home, settings: Settings, *, write: bool = True) -> Part:

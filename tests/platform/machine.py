@@ -102,7 +102,7 @@ class Checkout:
     def pids(self) -> dict[str, int]:
         """The recorded pid of every part and of the supervisor."""
         run = Path(self.env()["STELE_RUN"])
-        names = ("engine", "registry", "buildkit", "store", "sealer", "supervisor")
+        names = ("engine", "registry", "buildkit", "store", "door", "sealer", "supervisor")
         records = {name: run / f"{name}.json" for name in names}
         return {name: json.loads(path.read_text())["pid"] for name, path in records.items() if path.exists()}
 

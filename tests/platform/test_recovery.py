@@ -16,7 +16,7 @@ from .test_up import greetings, start_pair
 pytestmark = pytest.mark.engine
 
 
-@pytest.mark.parametrize("part", ["registry", "buildkit", "store", "sealer", "engine"])
+@pytest.mark.parametrize("part", ["registry", "buildkit", "store", "door", "sealer", "engine"])
 def test_killed_part_is_restarted(shared: Checkout, part: str) -> None:
     before = shared.pids()
     os.kill(before[part], signal.SIGKILL)

@@ -39,7 +39,7 @@ def greetings(checkout: Checkout) -> int:
 
 def test_second_up_changes_nothing(shared: Checkout) -> None:
     before = shared.pids()
-    assert set(before) == {"engine", "registry", "buildkit", "store", "sealer", "supervisor"}
+    assert set(before) == {"engine", "registry", "buildkit", "store", "door", "sealer", "supervisor"}
     said = shared.up()
     assert shared.pids() == before
     assert "Swarm is active" in said

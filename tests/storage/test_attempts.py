@@ -24,8 +24,9 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from components.object_lock import Keys, ObjectLockStore, StoreError, Terms, client, policy
+from tests.platform.machine import eventually
 
-from .conftest import ADMINISTRATOR, Gateway, eventually
+from .conftest import ADMINISTRATOR, Gateway
 
 CONTENT = b"every order of last night"
 VICTIM, RIVAL = Terms("victim", 180, locked=True), Terms("rival", 180, locked=True)
@@ -271,7 +272,7 @@ def test_a_false_upload_does_not_reach_the_store(scene: Scene, attempt: str) -> 
     before = len(door.read_text())
     with pytest.raises((ClientError, StoreError)):
         ATTEMPTS[attempt](scene)
-    eventually(lambda: " refused 400 " in door.read_text()[before:])
+    eventually(lambda: " refused 400 " in door.read_text()[before:], "the door says so in its log")
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS)
@@ -280,7 +281,9 @@ def test_refused(scene: Scene, attempt: str) -> None:
     with pytest.raises((ClientError, StoreError, urllib.error.HTTPError)) as refusal:
         ATTEMPTS[attempt](scene)
     assert "\n" not in str(refusal.value)
-    eventually(lambda: any(REFUSED.search(line) for line in set(scene.gateway.log().splitlines()) - before))
+    eventually(
+        lambda: any(REFUSED.search(line) for line in set(scene.gateway.log().splitlines()) - before), "it is in a log"
+    )
 
 
 def test_many_at_once_are_refused_one_by_one(scene: Scene) -> None:
