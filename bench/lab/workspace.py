@@ -30,6 +30,14 @@ def project_files() -> list[Path]:
     return [name for name in names if (CHECKOUT / name).is_file()]
 
 
+def copy_project(folder: Path) -> None:
+    """Copy every file of the project to ``folder``, over what is there."""
+    for name in project_files():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(CHECKOUT / name, target)
+
+
 class Workspace:
     """A copy of the project under ``root`` with a state, releases and stacks of its own."""
 
@@ -49,10 +57,7 @@ class Workspace:
     def reset(self) -> None:
         """Put every file of the project back as the checkout has it; the stacks' settings stay."""
         shutil.rmtree(self.folder / "runtimes", ignore_errors=True)
-        for name in project_files():
-            target = self.folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(CHECKOUT / name, target)
+        copy_project(self.folder)
 
     def runtime(self, name: str, product: str = "orders") -> Path:
         """The folder of one runtime."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 
 from bench.lab import ground
-from bench.lab.workspace import project_files
+from bench.lab.workspace import copy_project
 from components.object_lock import Keys, ObjectLockStore, client
 
 ROOT = Path(__file__).parents[2]
@@ -130,10 +129,7 @@ class Project:
 def project(gateway: Gateway, tmp_path: Path) -> Project:
     keys = tmp_path / "administrator"
     keys.write_text(f"ROOT_ACCESS_KEY_ID={ADMINISTRATOR.access}\nROOT_SECRET_ACCESS_KEY={ADMINISTRATOR.secret}\n")
-    for name in project_files():
-        target = tmp_path / "project" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, target)
+    copy_project(tmp_path / "project")
     (tmp_path / "state").mkdir()
     env = ground.toolchain() | {
         "PULUMI_BACKEND_URL": f"file://{tmp_path / 'state'}",
