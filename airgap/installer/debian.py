@@ -22,15 +22,17 @@ COMMANDS = {
 }
 # What an engine of our own calls. Only root starts one, and only where no engine answers.
 ENGINE_COMMANDS = {"dockerd": "docker.io", "nft": "nftables", "iptables": "iptables", "ip": "iproute2"}
+# What the tests call besides.
+TEST_COMMANDS = {"busybox": "busybox-static"}
 # Ours to start and stop; as services of the machine they would take its ports.
 _SERVICES = ("docker-registry.service", "haproxy.service")
 _SECONDS = 10.0
 _SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
 
-def missing(checkout: Checkout) -> list[str]:
-    """Packages whose command (or Python module) is not there though this user needs it."""
-    packages = _absent(COMMANDS)
+def missing(checkout: Checkout, purpose: str) -> list[str]:
+    """Packages whose command (or Python module) is not there though this user needs it for ``purpose``: run or dev."""
+    packages = _absent(COMMANDS | (TEST_COMMANDS if purpose == "dev" else {}))
     own_engine = _absent(ENGINE_COMMANDS) if os.geteuid() == 0 else []
     if own_engine and not _engine_answers():
         packages += [package for package in own_engine if package not in packages]
@@ -57,9 +59,9 @@ def _venv_package(checkout: Checkout) -> list[str]:
     return [] if complete or checkout.python.exists() or not debian_python else ["python3-venv"]
 
 
-def install_missing(checkout: Checkout) -> None:
+def install_missing(checkout: Checkout, purpose: str) -> None:
     """Installs what is missing as root; otherwise says what an administrator should install."""
-    packages = missing(checkout)
+    packages = missing(checkout, purpose)
     if not packages:
         return
     command = f"apt-get install --no-install-recommends {' '.join(packages)}"

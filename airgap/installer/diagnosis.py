@@ -40,7 +40,7 @@ def examine(checkout: Checkout) -> Iterator[Finding]:
     yield from _tools(checkout, source)
     yield from _plugins(checkout, source)
     yield _passphrase(checkout)
-    for package in debian.missing(checkout):
+    for package in debian.missing(checkout, "run"):
         yield Finding(package, problem="Debian package is missing", mend=f"`apt-get install {package}` as root")
 
 

@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
 
 def install(checkout: Checkout, choice: Choice, purpose: str) -> Choice:
     """Does what is missing; returns where the tools came from. Raises InstallError."""
-    debian.install_missing(checkout)
+    debian.install_missing(checkout, purpose)
     venv.prepare(checkout, purpose)
     environment.prepare_state(checkout)
     source = choice if choice is not Choice.AUTO else _source(checkout)
@@ -103,7 +103,7 @@ def _is_current(checkout: Checkout, receipt: dict[str, str], choice: Choice, pur
         and receipt["inputs"] == _inputs(checkout)
         and venv.is_current(checkout, purpose)
         and all(Path(name).exists() for name in _outputs(checkout))
-        and not debian.missing(checkout)
+        and not debian.missing(checkout, purpose)
     )
 
 

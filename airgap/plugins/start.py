@@ -5,12 +5,17 @@ Every `pulumi up` waits for this, so nothing is loaded or done that a plugin doe
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import importlib
 import sys
 import types
 
+#: Seconds. It takes a fraction of one; the engine waits for the port for ever, and a test run once did.
+START_LIMIT = 60
+
 if __name__ == "__main__":
+    faulthandler.dump_traceback_later(START_LIMIT, exit=True)  # `serve` calls it off
     gc.disable()  # nothing that is loaded here ever becomes garbage, so it is not searched for any
     for unused in ("asyncio", "grpc.aio"):  # loading them is half of what loading gRPC takes
         sys.modules[unused] = types.ModuleType(unused)

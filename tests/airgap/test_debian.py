@@ -49,24 +49,33 @@ def test_an_ordinary_user_needs_nothing_of_an_engine(
     commands: Path, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     become(monkeypatch, 12345)
-    assert debian.missing(checkout) == []
+    assert debian.missing(checkout, "run") == []
     (commands / "runc").unlink()
-    assert debian.missing(checkout) == ["runc"]
+    assert debian.missing(checkout, "run") == ["runc"]
+
+
+def test_only_the_tests_need_what_only_they_call(
+    commands: Path, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become(monkeypatch, 12345)
+    assert debian.missing(checkout, "dev") == ["busybox-static"]
+    program(commands, "busybox", "exit 0")
+    assert debian.missing(checkout, "dev") == []
 
 
 def test_root_needs_an_engine_only_where_none_answers(
     commands: Path, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     become(monkeypatch, 0)
-    assert set(debian.missing(checkout)) == ENGINE
+    assert set(debian.missing(checkout, "run")) == ENGINE
     program(commands, "docker", "echo 20.10.24")
-    assert debian.missing(checkout) == []
+    assert debian.missing(checkout, "run") == []
 
 
 def test_no_package_is_named_twice(commands: Path, checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     become(monkeypatch, 0)
     (commands / "docker").unlink()
-    assert sorted(debian.missing(checkout)) == sorted(ENGINE)
+    assert sorted(debian.missing(checkout, "run")) == sorted(ENGINE)
 
 
 @pytest.mark.usefixtures("commands")
@@ -76,11 +85,11 @@ def test_debians_python_without_ensurepip(checkout: Checkout, tmp_path: Path, mo
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ensurepip" else find(name))
     monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
     # A checkout with its .venv makes no other.
-    assert debian.missing(checkout) == []
-    assert debian.missing(Checkout(tmp_path / "new")) == ["python3-venv"]
+    assert debian.missing(checkout, "run") == []
+    assert debian.missing(Checkout(tmp_path / "new"), "run") == ["python3-venv"]
     (tmp_path / "commands" / "apt-get").symlink_to("/bin/true")
     with pytest.raises(InstallError, match=r"ask an administrator for `apt-get install .* python3-venv`"):
-        debian.install_missing(Checkout(tmp_path / "new"))
+        debian.install_missing(Checkout(tmp_path / "new"), "run")
     # No Debian package mends a Python from elsewhere.
     monkeypatch.setattr(sys, "executable", "/opt/python/bin/python3")
-    assert debian.missing(Checkout(tmp_path / "new")) == []
+    assert debian.missing(Checkout(tmp_path / "new"), "run") == []

@@ -21,6 +21,7 @@ from tests.conftest import BASE
 HERE = Path(__file__).parent
 PORT = 18080
 FLOW, TEMPLATE, RECIPE = "900.1.0", "900.2.0", "900.3.0"
+WINDOW = 40  # seconds until a generation is given up: bad ones are waited for, and good ones need half of it
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -65,7 +66,7 @@ def releases(factory: Stack) -> dict[str, dict[str, str]]:
 @pytest.fixture(scope="session")
 def deployed(releases: dict[str, dict[str, str]], workspace: Workspace) -> Iterator[Product]:
     """The sample product's whole environment."""
-    stack = workspace.environment("t-env", version=BASE, port=PORT)
+    stack = workspace.environment("t-env", version=BASE, port=PORT, window=WINDOW)
     stack.up()
     with Swarm(stack.name) as swarm:
         yield Product(stack, swarm, Door(f"http://127.0.0.1:{PORT}"), workspace.root)
@@ -75,7 +76,7 @@ def deployed(releases: dict[str, dict[str, str]], workspace: Workspace) -> Itera
 def product(deployed: Product) -> Product:
     """The environment as every test may expect it: release BASE with the default settings, nothing pending."""
     deployed.stack.workspace.reset()
-    deployed.stack.configure(version=BASE, port=PORT, window=None, sizing=None, runtimes=None, dns=None)
+    deployed.stack.configure(version=BASE, port=PORT, window=WINDOW, sizing=None, runtimes=None, dns=None)
     if deployed.stack.file.read_text() != deployed.stack.applied:
         deployed.stack.up()
     return deployed

@@ -9,14 +9,11 @@ from bench.lab.workspace import Stack
 from tests.conftest import BASE
 from tests.integration.conftest import Product
 
-WINDOW = 25  # seconds; every good generation of the sample product needs less
-
 
 @pytest.mark.parametrize("number", range(len(edits.BAD)), ids=[bad.name for bad in edits.BAD])
 def test_a_bad_release_harms_nobody(product: Product, factory: Stack, number: int) -> None:
     bad = edits.BAD[number]
     version = f"900.9.{number}"
-    product.stack.up(window=WINDOW)
     workspace, stack = product.stack.workspace, product.stack
     bad.edit(workspace)
     factory.up(version=version)

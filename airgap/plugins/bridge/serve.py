@@ -6,6 +6,7 @@ Start-up time is what a person waits for at every `pulumi up`, so the SDK's gene
 
 from __future__ import annotations
 
+import faulthandler
 import importlib.util
 import os
 import signal
@@ -56,6 +57,7 @@ def serve(servicer: Any, stop: threading.Event) -> None:
         signal.signal(number, lambda *_: ended.set())
     parent = os.getppid()
     print(port, flush=True)
+    faulthandler.cancel_dump_traceback_later()
     while not ended.wait(0.5) and os.getppid() == parent:
         pass
     stop.set()
