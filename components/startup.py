@@ -15,7 +15,7 @@ from google.protobuf import struct_pb2
 from pulumi.runtime import settings
 from pulumi.runtime.proto import resource_pb2
 
-_under_way: list[object] = []  # a call that nobody holds is cancelled
+_PATIENCE = 60  # seconds
 
 
 def begin() -> None:
@@ -39,8 +39,9 @@ def _keep_debug_messages_local() -> None:
 def wake_docker_plugin() -> None:
     """Let the engine start the docker plugin while Python still imports; otherwise the first resource waits for it.
 
-    Before the settings are checked, on purpose. Nobody waits for the answer: whatever is wrong, the first resource says
-    it properly.
+    Before the settings are checked, on purpose. What the answer says does not matter: whatever is wrong, the first
+    resource says it properly. But the program does not end before it: one that stopped while the engine was starting
+    the plugin was once never seen to end.
     """
     arguments = struct_pb2.Struct()
     arguments.update({"name": "host"})
@@ -49,4 +50,5 @@ def wake_docker_plugin() -> None:
         tok="docker:index/getNetwork:getNetwork", args=arguments, version=metadata.version("pulumi-docker")
     )
     if monitor := settings.get_monitor():
-        _under_way.append(monitor.Invoke.future(request))
+        answer = monitor.Invoke.future(request)
+        atexit.register(answer.exception, timeout=_PATIENCE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import subprocess
@@ -42,6 +43,18 @@ def test_a_plugin_ends_with_the_engine_that_started_it(name: str) -> None:
     parent.communicate()
     assert select.select([child], [], [], 20)[0], "the plugin outlived its engine"
     os.close(child)
+
+
+def test_a_plugin_that_does_not_come_to_serve_ends_and_says_where_it_stands(tmp_path: Path) -> None:
+    """The engine waits for its port without a limit."""
+    start = re.sub(r"START_LIMIT = \d+", "START_LIMIT = 1", (PLUGINS / "start.py").read_text())
+    (tmp_path / "start.py").write_text(start)
+    (tmp_path / "stuck_plugin").mkdir()
+    (tmp_path / "stuck_plugin" / "main.py").write_text("import time\n\ndef main():\n    time.sleep(120)\n")
+    command = [sys.executable, "-I", str(tmp_path / "start.py"), "stuck_plugin"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "stuck_plugin/main.py" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["docker", "command"])
