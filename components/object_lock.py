@@ -120,6 +120,7 @@ class ObjectLockStore:
     def open(self, terms: Terms) -> Keys:
         """Open the account, or adopt the one that is there; returns new keys. May be repeated after an interruption."""
         with self._one_line_errors():
+            self._require_door()
             found = self._terms(terms.bucket)
             if found is None:
                 self._create(terms)
@@ -131,11 +132,18 @@ class ObjectLockStore:
             return keys
 
     def amend(self, terms: Terms) -> None:
-        """Change the terms of what will be written. Once locked, neither the lock nor the retention is taken back."""
+        """Change the terms: the retention of what will be written, the lock also of what is there.
+
+        Once locked, neither the lock nor the retention is taken back.
+        """
         with self._one_line_errors():
+            self._require_door()
             found = self._terms(terms.bucket)
             if found is None:
-                raise StoreError(f"bucket {terms.bucket}: is not there any more; pulumi refresh, then pulumi up")
+                raise StoreError(
+                    f"bucket {terms.bucket}: is not in the store at {self._endpoint}; if it was deleted there: "
+                    "pulumi refresh, then pulumi up; if this is another store: declare it in a stack of its own"
+                )
             self._allow_change(found, terms)
             self._set_retention(terms)
 
@@ -171,10 +179,27 @@ class ObjectLockStore:
                     f"bucket {bucket}: {len(versions)} object versions are retained until {until:%Y-%m-%d %H:%M} UTC; "
                     f"it can be deleted then (pulumi state delete lets go of it and leaves it alone)"
                 )
-            self._withdraw_keys(bucket)  # nobody adds meanwhile
+            self._withdraw_keys(bucket)  # nobody adds from here on
             for each in versions:
                 self._s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
+            if any(self._versions(bucket)):
+                raise StoreError(
+                    f"bucket {bucket}: something was written while it was being deleted, and stays; its keys are "
+                    "withdrawn: pulumi refresh, then pulumi up makes new ones"
+                )
             self._s3.delete_bucket(Bucket=bucket)
+
+    def _require_door(self) -> None:
+        """Refuse a versitygw without the platform's door: keys that only add could delete what others stored."""
+        try:
+            self._s3.abort_multipart_upload(Bucket="stele-door", Key="door", UploadId="is-it-there")
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if status == 400 and code(error) in {"", "400"}:  # a store gives a reason
+                return
+            if code(error) not in {"NoSuchBucket", "NoSuchUpload"}:
+                raise
+        raise StoreError(f"{self._endpoint}: has no door before it, see docs/decisions/worm-storage.md; put one there")
 
     def _create(self, terms: Terms) -> None:
         try:
@@ -203,6 +228,17 @@ class ObjectLockStore:
         self._s3.put_object_lock_configuration(
             Bucket=terms.bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule}
         )
+        if terms.locked:
+            self._lock_what_is_there(terms.bucket)
+
+    def _lock_what_is_there(self, bucket: str) -> None:
+        """The dates of what was written before the lock become as firm as it is; repeated after an interruption."""
+        for version in self._versions(bucket):
+            where = {"Bucket": bucket, "Key": version["Key"], "VersionId": version["VersionId"]}
+            retention = self._date(where) if "Size" in version else None
+            if retention and retention["Mode"] == "GOVERNANCE" and retention["RetainUntilDate"] > datetime.now(UTC):
+                firm = {"Mode": "COMPLIANCE", "RetainUntilDate": retention["RetainUntilDate"]}
+                self._s3.put_object_retention(**where, Retention=firm, BypassGovernanceRetention=True)
 
     def _terms(self, bucket: str) -> Terms | None:
         try:
@@ -255,13 +291,18 @@ class ObjectLockStore:
     def _retained(self, terms: Terms, version: dict[str, Any]) -> datetime:
         """Until when a version is kept: its own date, or the one that the sealer will give it."""
         where = {"Bucket": terms.bucket, "Key": version["Key"], "VersionId": version["VersionId"]}
+        retention = self._date(where)
+        until: datetime = version["LastModified"] + timedelta(days=terms.retention)
+        return retention["RetainUntilDate"] if retention else until
+
+    def _date(self, where: dict[str, str]) -> dict[str, Any] | None:
+        """A version's own retention; None while it has none."""
         try:
-            until: datetime = self._s3.get_object_retention(**where)["Retention"]["RetainUntilDate"]
+            return dict(self._s3.get_object_retention(**where)["Retention"])
         except ClientError as error:
             if code(error) != "NoSuchObjectLockConfiguration":
                 raise
-            until = version["LastModified"] + timedelta(days=terms.retention)
-        return until
+        return None
 
     def _admin(
         self, verb: str, query: dict[str, str], account: dict[str, str] | None = None, *, ignore: str = ""

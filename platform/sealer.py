@@ -41,8 +41,11 @@ LOOK = 0.2
 """Seconds between two looks at the access log."""
 LARGEST_READ = 1 << 20
 
-# Operation, key and request as the store logs them; only the request is quoted (%20), so only it is unambiguous.
-WRITTEN = re.compile(r" s3_(?:PutObject|PostObject|CopyObject|CompleteMultipartUpload) .* /([^ /]+)/?(\S*) 200 ")
+# Operation and request as the store logs them. Callers choose parts of the line: whatever may be the request counts.
+WRITES = re.compile(r" s3_(?:PutObject|PostObject|CopyObject|CompleteMultipartUpload) ")
+WRITTEN = re.compile(r" /([^ /]+)/?(\S*)(?= 200 )")
+# Between the listing of a version and its date it may have been deleted, its time being over, and its bucket with it.
+GONE = {"NoSuchKey", "NoSuchVersion", "NoSuchBucket"}
 
 
 class Log:
@@ -62,8 +65,9 @@ class Log:
             log.seek(self.position)
             lines = log.read(LARGEST_READ).rpartition(b"\n")[0]
         self.position += len(lines) + 1 if lines else 0
-        found = (WRITTEN.search(line) for line in lines.decode(errors="replace").splitlines())
-        return {(match[1], unquote(match[2].partition("?")[0])) for match in found if match}
+        writes = (line for line in lines.decode(errors="replace").splitlines() if WRITES.search(line))
+        found = (match for line in writes for match in WRITTEN.finditer(line))
+        return {(match[1], unquote(match[2].partition("?")[0])) for match in found}
 
 
 class Sealer:
@@ -85,14 +89,12 @@ class Sealer:
     def step(self) -> None:
         """Seal what the log tells, or everything when a sweep is due. A failure is noted, and tried again."""
         try:
-            written = self.log.written()
+            for bucket, key in self.log.written():
+                self.seal(bucket, key)
             if time.monotonic() >= self.next_sweep:
                 self.sweep()
                 self._note("")
                 self.next_sweep = time.monotonic() + SWEEP
-            else:
-                for bucket, key in written:
-                    self.seal(bucket, key)
         except (BotoCoreError, ClientError, OSError) as error:
             self._note(" ".join(str(error).split()))
             self.next_sweep = time.monotonic() + RETRY
@@ -100,12 +102,12 @@ class Sealer:
     def sweep(self) -> None:
         """Seal every version of every bucket, and forget those that are gone. Raises the first failure at the end."""
         there: set[tuple[str, str, str]] = set()
-        failures: list[ClientError] = []
+        failures: list[Exception] = []
         for bucket in self.store.list_buckets()["Buckets"]:
             self.moved = time.monotonic()
             try:
                 there |= self.seal(bucket["Name"])
-            except ClientError as error:  # one that is being deleted must not keep the others from being sealed
+            except (BotoCoreError, ClientError) as error:  # one bucket must not keep the others from being sealed
                 failures.append(error)
         if failures:
             raise failures[0]
@@ -114,9 +116,14 @@ class Sealer:
 
     def seal(self, bucket: str, prefix: str = "") -> set[tuple[str, str, str]]:
         """Seal the versions of a bucket whose keys begin so; what is there. Raises the first failure at the end."""
-        retention = self._default(bucket)
         there: set[tuple[str, str, str]] = set()
-        failures: list[ClientError] = []
+        failures: list[Exception] = []
+        try:
+            retention = self._default(bucket)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in GONE:
+                return there
+            raise
         for version in self._versions(bucket, prefix) if retention else ():
             identity = (bucket, version["Key"], version["VersionId"])
             there.add(identity)
@@ -125,7 +132,8 @@ class Sealer:
                 if identity not in self.sealed and self._seal(identity, version["LastModified"], retention):
                     self.sealed.add(identity)
             except ClientError as error:
-                failures.append(error)
+                if error.response["Error"]["Code"] not in GONE:
+                    failures.append(error)
         if failures:
             raise failures[0]
         return there

@@ -12,9 +12,12 @@ from problem import Problem
 from settings import Settings
 
 CODE = Path(__file__).parent
-# versitygw 1.8.0 joins the upload id of a request into a path as it is: whoever may write could delete or overwrite
-# what others stored, locked or not. Keys with control characters, and those of folders, it lists in a way that no date
-# can be set for them. So everybody comes through this door, which lets neither in and logs what it refuses.
+# Nobody comes to versitygw but through this door, which refuses and logs what versitygw 1.8.0 does wrong with:
+# - an upload id is joined into a path as it is: whoever may write could delete or overwrite what others stored;
+# - `a//b`, `a/./b` and `x/../a/b` are one file, but the versions of it that are replaced are filed under each spelling
+#   apart: writing to another spelling would hide them;
+# - keys of folders, keys that XML cannot express and keys in folders of its own (`.sgwtmp`) cannot be listed, so never
+#   dated.
 DOOR_CONFIG = """\
 global
   log stdout format raw local0
@@ -31,16 +34,32 @@ frontend door
   acl uploads query,url_dec -m reg -i uploadid.*uploadid
   acl made_here query -m reg (^|&)uploadId=[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}(&|$)
   acl control_character url -m reg -i %([01][0-9a-f]|7f)
-  acl folder path -m reg ^/[^/]+/.*/$
+  acl half_escape path -m reg %([^0-9a-fA-F]|.[^0-9a-fA-F]|.?$)
+  acl object path,url_dec -m reg ^/[^/]*/.
+  acl other_spelling path,url_dec -m reg ^//|^/[^/]+/(.*/)?([.]{{0,2}}|[.]sgwtmp)(/|$)
+  acl text path,url_dec -m reg '{text}'
   http-request deny deny_status 400 if an_upload !made_here
   http-request deny deny_status 400 if uploads
   http-request deny deny_status 400 if control_character
-  http-request deny deny_status 400 if METH_PUT folder
+  http-request deny deny_status 400 if half_escape
+  http-request deny deny_status 400 if object other_spelling
+  http-request deny deny_status 400 if !text
   http-request set-log-level silent
   default_backend store
 backend store
   server store unix@{socket}
 """
+# UTF-8 (RFC 3629) without U+FFFE and U+FFFF, which XML has not got, as bytes for HAProxy's regular expressions.
+TEXT = (
+    r"^([\x01-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee][\x80-\xbf]{2}"
+    r"|\xed[\x80-\x9f][\x80-\xbf]|\xef[\x80-\xbe][\x80-\xbf]|\xef\xbf[\x80-\xbd]|\xf0[\x90-\xbf][\x80-\xbf]{2}"
+    r"|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2})*$"
+)
+
+
+def door_config(port: int, socket: str) -> str:
+    """The door's configuration: it listens on loopback and leads to the store's socket."""
+    return DOOR_CONFIG.format(port=port, socket=socket, text=TEXT)
 
 
 def address(settings: Settings) -> str:
@@ -83,7 +102,7 @@ def door_part(home: Home, settings: Settings, *, write: bool = True) -> Part:
     program = find_program(home, ("haproxy",), "install it (apt-get install haproxy)")
     config = home.conf / "door.cfg"
     if write:
-        config.write_text(DOOR_CONFIG.format(port=settings.store_port, socket=_socket(home)))
+        config.write_text(door_config(settings.store_port, _socket(home)))
     return Part("door", (program, "-db", "-f", str(config)), ("health", str(settings.store_port)), 15)
 
 

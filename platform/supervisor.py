@@ -62,7 +62,7 @@ class Watch:
         """Bring the part one step closer to healthy."""
         now = time.monotonic()
         if self.process is not None and not self.process.alive:
-            self._failed(now)
+            self.failed(now)
         if self.process is None:
             if now >= self.next_start:
                 self._start(now)
@@ -73,11 +73,12 @@ class Watch:
         elif time.monotonic() - self.last_answer > 2 * self.part.patience:
             note(self.home, f"{self.part.name} (pid {self.process.pid}) does not answer: restarting it")
             self.process.stop(self.part.patience)
-            self._failed(now)
+            self.failed(now)
         else:
             self.state = "not answering" if self.failures == 0 else self.state
 
-    def _failed(self, now: float) -> None:
+    def failed(self, now: float) -> None:
+        """It ended, or could not be started: the next try comes after a pause that grows."""
         self.failures += 1
         pause = 0.0 if self.failures == 1 else min(LONGEST_PAUSE, 2.0 ** (self.failures - 2))
         self.next_start = now + pause
@@ -104,7 +105,7 @@ class Watch:
         self.restarts += 1
         self.last_answer = now
         if self.process is None:
-            self._failed(now)
+            self.failed(now)
             return
         processes.save(self.part.record(self.home), self.process, self.part.spec)
         note(self.home, f"{self.part.name} started, pid {child.pid}")
@@ -155,8 +156,17 @@ class Supervisor:
             self.reload = False
             self._load()
         for watch in self.watches.values():
-            watch.step()
+            try:
+                watch.step()
+            except (
+                OSError
+            ) as error:  # a program that is gone, a full disk: the other parts are looked after all the same
+                if watch.process is None:
+                    watch.failed(time.monotonic())
+                with contextlib.suppress(OSError):
+                    note(self.home, f"{watch.part.name}: {error}")
             truncate_log(watch.part.log(self.home))
+        truncate_log(self.home.log / "supervisor.log")
         self._report()
 
     def _end_parts(self) -> None:

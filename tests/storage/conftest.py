@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 PATH = f"{os.environ['PATH']}:/usr/sbin"
 # The platform is a folder of scripts, not a package.
 sys.path.append(str(ROOT / "platform"))
-from store import DOOR_CONFIG, command  # noqa: E402
+from store import command, door_config  # noqa: E402
 
 ADMINISTRATOR = Keys("administrator", "administrators-secret-key")
 
@@ -51,7 +51,7 @@ class Gateway:
         for name in ("objects", "versions", "accounts"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         socket = str(self.folder / "store.sock")
-        (self.folder / "door.cfg").write_text(DOOR_CONFIG.format(port=self.port, socket=socket))
+        (self.folder / "door.cfg").write_text(door_config(self.port, socket))
         program = str(ROOT / ".stele/bin/versitygw")
         environment = {
             "PATH": os.environ["PATH"],

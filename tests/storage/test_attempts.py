@@ -72,6 +72,8 @@ def untouched(scene: Scene, store: ObjectLockStore, administrator: Any) -> Itera
     yield
     assert administrator.get_object(**scene.here)["Body"].read() == CONTENT
     assert scene.mine.get_object(**scene.here)["Body"].read() == CONTENT
+    listed = scene.mine.list_object_versions(Bucket=BUCKET, Prefix=scene.key)["Versions"]
+    assert (scene.key, scene.version) in {(each["Key"], each["VersionId"]) for each in listed}
     assert store.inspect("victim") == VICTIM
     assert json.loads(administrator.get_bucket_policy(Bucket=BUCKET)["Policy"]) == policy(BUCKET)
     if scene.key == "sealed":
@@ -107,16 +109,21 @@ def _abort_by(query: str) -> Callable[[Scene], Any]:
     return lambda s: _signed(s, "DELETE", query)
 
 
-def _signed(scene: Scene, method: str, query: str) -> None:
-    """A request with exactly this query, properly signed."""
-    request = AWSRequest(method, f"{scene.gateway.endpoint}/{BUCKET}/{scene.key}?{query}")
+def _signed(scene: Scene, method: str, query: str = "", path: str | None = None) -> None:
+    """A request with exactly this query or path below the bucket, properly signed."""
+    target = f"/{BUCKET}/{scene.key if path is None else path}" + (f"?{query}" if query else "")
+    request = AWSRequest(method, scene.gateway.endpoint + target)
     S3SigV4Auth(Credentials(scene.keys.access, scene.keys.secret), "s3", "us-east-1").add_auth(request)
     with closing(http.client.HTTPConnection("127.0.0.1", scene.gateway.port, timeout=10)) as connection:
-        connection.request(method, f"/{BUCKET}/{scene.key}?{query}", headers=dict(request.headers.items()))
+        connection.request(method, target, headers=dict(request.headers.items()))
         answer = connection.getresponse()
         answer.read()
         if answer.status >= 400:
             raise StoreError(f"{answer.status} {answer.reason}")
+
+
+def _write(spelling: str) -> Callable[[Scene], Any]:
+    return lambda s: _signed(s, "PUT", path=spelling.format(s.key))
 
 
 def _lock(rule: dict[str, Any] | None) -> dict[str, Any]:
@@ -214,7 +221,16 @@ ATTEMPTS: dict[str, Callable[[Scene], Any]] = {
     "abort by an id after a second question mark": _abort_by("x=1?uploadId=../../.."),
     "abort by an id in capitals": _abort_by("UPLOADID=../../.."),
     "a key that cannot be listed": lambda s: s.mine.put_object(Bucket=BUCKET, Key="a\x01b", Body=b""),
-    "a folder": lambda s: s.mine.put_object(Bucket=BUCKET, Key="folder/", Body=b""),
+    **{
+        f"a key that cannot be dated, {path}": _write(path)
+        for path in ("folder/", "folder%2F", "a%ffb", "a%ef%bf%bf", "a/.sgwtmp/b", "a%zz", "a%4")
+    },
+    # versitygw takes each for the same file, and files what it replaces under the spelling
+    **{
+        f"spell it {spelling}": _write(spelling)
+        for spelling in ("/{}", "./{}", "x/../{}", "{}/.", "%2F{}", "x%2f..%2f{}", "%2e/{}", "..%2f" + BUCKET + "/{}")
+    },
+    "spell it with two slashes before": lambda s: _raw(s, "PUT", f"//{BUCKET}/{s.key}"),
     # the bucket's own settings
     "suspend versioning": lambda s: s.mine.put_bucket_versioning(
         Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"}
@@ -265,12 +281,15 @@ ATTEMPTS: dict[str, Callable[[Scene], Any]] = {
 }
 
 
-@pytest.mark.parametrize("attempt", [each for each in ATTEMPTS if each.startswith(("abort", "upload a part"))])
-def test_a_false_upload_does_not_reach_the_store(scene: Scene, attempt: str) -> None:
+AT_THE_DOOR = ("abort", "upload a part", "spell it", "a key that")
+
+
+@pytest.mark.parametrize("attempt", [each for each in ATTEMPTS if each.startswith(AT_THE_DOOR)])
+def test_what_the_store_would_do_wrong_does_not_reach_it(scene: Scene, attempt: str) -> None:
     """However it is written: once it is there, only the signature would be in its way."""
     door = scene.gateway.folder / "door.log"
     before = len(door.read_text())
-    with pytest.raises((ClientError, StoreError)):
+    with pytest.raises((ClientError, StoreError, urllib.error.HTTPError)):
         ATTEMPTS[attempt](scene)
     eventually(lambda: " refused 400 " in door.read_text()[before:], "the door says so in its log")
 

@@ -1,0 +1,100 @@
+"""Account, lock, door and sealer together: what a customer stores is dated without him, and the lock makes it firm."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from components.object_lock import ObjectLockStore, StoreError, Terms, client
+from tests.platform.machine import eventually
+
+from .conftest import ADMINISTRATOR, ROOT, Gateway
+
+
+@pytest.fixture
+def sealer(gateway: Gateway) -> Iterator[None]:
+    """The platform's sealer beside the store."""
+    command = [sys.executable, "-I", str(ROOT / "platform" / "sealer.py"), gateway.endpoint]
+    command += [str(gateway.folder / "access.log"), str(gateway.folder / "sealer.sock")]
+    keys = {"ROOT_ACCESS_KEY_ID": ADMINISTRATOR.access, "ROOT_SECRET_ACCESS_KEY": ADMINISTRATOR.secret}
+    process = subprocess.Popen(command, env={"PATH": os.environ["PATH"]} | keys)
+    yield
+    process.kill()
+    process.wait()
+
+
+def retention(administrator: Any, bucket: str, key: str) -> dict[str, Any] | None:
+    try:
+        return dict(administrator.get_object_retention(Bucket=bucket, Key=key)["Retention"])
+    except ClientError:
+        return None
+
+
+def test_what_was_stored_before_the_lock_is_locked_with_it(
+    sealer: None, gateway: Gateway, store: ObjectLockStore, administrator: Any
+) -> None:
+    loose, firm = (Terms("firm", 90, locked=locked) for locked in (False, True))
+    keys = store.open(loose)
+    customer = client(gateway.endpoint, keys)
+    version = customer.put_object(Bucket=loose.bucket, Key="orders/last night", Body=b"kept")["VersionId"]
+    eventually(lambda: bool(retention(administrator, loose.bucket, "orders/last night")), "the sealer dates it")
+    before = retention(administrator, loose.bucket, "orders/last night")
+    assert before is not None
+    assert before["Mode"] == "GOVERNANCE"
+    assert timedelta(days=89) < before["RetainUntilDate"] - datetime.now(UTC) < timedelta(days=91)
+
+    store.amend(firm)
+    assert retention(administrator, loose.bucket, "orders/last night") == before | {"Mode": "COMPLIANCE"}
+    with pytest.raises(ClientError, match="object protected by object lock"):
+        administrator.delete_object(
+            Bucket=firm.bucket, Key="orders/last night", VersionId=version, BypassGovernanceRetention=True
+        )
+    with pytest.raises(StoreError, match="1 object versions are retained until"):
+        store.close("firm")
+    assert customer.get_object(Bucket=firm.bucket, Key="orders/last night")["Body"].read() == b"kept"
+
+
+def test_every_key_that_can_be_written_gets_its_date(
+    sealer: None, gateway: Gateway, store: ObjectLockStore, administrator: Any
+) -> None:
+    terms = Terms("spellings", 90, locked=False)
+    customer = client(gateway.endpoint, store.open(terms))
+    keys = [
+        "a b+c&d=e",
+        "Bücher/größer.tar",
+        "日本/\U0001f600",
+        "x" * 200 + "/" + "y" * 200,
+        "%41",
+        "a..b/...",
+        ".x/~",
+        "#1?",
+    ]
+    for key in keys:
+        customer.put_object(Bucket=terms.bucket, Key=key, Body=b"")
+    eventually(lambda: all(retention(administrator, terms.bucket, key) for key in keys), "each gets its date")
+
+
+def test_a_store_without_a_door_is_refused(gateway: Gateway) -> None:
+    """Somebody put the store's own socket on the network."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def pass_on() -> None:
+            inner, _ = listener.accept()
+            with inner, socket.socket(socket.AF_UNIX) as outer:
+                outer.connect(str(gateway.folder / "store.sock"))
+                outer.sendall(inner.recv(1 << 16))
+                inner.sendall(outer.recv(1 << 16))
+
+        threading.Thread(target=pass_on, daemon=True).start()
+        with pytest.raises(StoreError, match="has no door before it"):
+            ObjectLockStore(f"http://127.0.0.1:{port}", ADMINISTRATOR).open(Terms("naked", 1, locked=False))
