@@ -15,6 +15,13 @@ from bench.lab.workspace import Stack, Workspace
 BASE = "900.0.0"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What uses the platform or an engine needs one: `make test-fast` leaves it out."""
+    for item in items:
+        if {"platform", "engine"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.engine)
+
+
 @pytest.fixture(scope="session")
 def platform() -> dict[str, str]:
     """The toolchain and the local platform, brought up if they are not."""

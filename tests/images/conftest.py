@@ -21,13 +21,6 @@ RUNTIMES = HERE.parents[1] / "runtimes"
 NAMES = sorted(path.parent.name for path in RUNTIMES.glob("orders/*/runtime.yaml"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder needs the engine."""
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.engine)
-
-
 def recipe(runtime: str) -> dict[str, Any]:
     """The keys of one runtime, laid over its family's."""
     own: dict[str, Any] = yaml.safe_load((RUNTIMES / "orders" / runtime / "runtime.yaml").read_text())

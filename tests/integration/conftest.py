@@ -18,17 +18,9 @@ from bench.lab.swarm import Swarm
 from bench.lab.workspace import Stack, Workspace
 from tests.conftest import BASE
 
-HERE = Path(__file__).parent
 PORT = 18080
 FLOW, TEMPLATE, RECIPE = "900.1.0", "900.2.0", "900.3.0"
 WINDOW = 40  # seconds until a generation is given up: bad ones are waited for, and good ones need half of it
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder needs the engine."""
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.engine)
 
 
 @dataclass
