@@ -20,7 +20,8 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from components.object_lock import Keys, ObjectLockStore, StoreError, Terms, administrator
+from components.object_lock import ObjectLockStore, Terms
+from components.object_lock_keys import Keys, StoreError, administrator
 from components.settings import StorageSettings
 
 

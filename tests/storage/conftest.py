@@ -18,7 +18,8 @@ import pytest
 
 from bench.lab import ground
 from bench.lab.workspace import copy_project
-from components.object_lock import Keys, ObjectLockStore, client
+from components.object_lock import ObjectLockStore
+from components.object_lock_keys import Keys, client
 
 ROOT = Path(__file__).parents[2]
 PATH = f"{os.environ['PATH']}:/usr/sbin"

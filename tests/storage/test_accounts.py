@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from components.object_lock import Keys, ObjectLockStore, StoreError, Terms, client, code
+from components.object_lock import ObjectLockStore, Terms
+from components.object_lock_keys import Keys, StoreError, client, code
 
 from .conftest import ADMINISTRATOR, Gateway, free_port
 

@@ -23,7 +23,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from components.object_lock import Keys, ObjectLockStore, StoreError, Terms, client, policy
+from components.object_lock import ObjectLockStore, Terms
+from components.object_lock_keys import Keys, StoreError, client, policy
 from tests.platform.machine import eventually
 
 from .conftest import ADMINISTRATOR, Gateway

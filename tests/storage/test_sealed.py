@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from components.object_lock import ObjectLockStore, StoreError, Terms, client
+from components.object_lock import ObjectLockStore, Terms
+from components.object_lock_keys import StoreError, client
 from tests.platform.machine import eventually
 
 from .conftest import ADMINISTRATOR, ROOT, Gateway

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from components.object_lock import ADMINISTRATOR_NAMES, Keys, ObjectLockStore, Terms, client
+from components.object_lock import ObjectLockStore, Terms
+from components.object_lock_keys import ADMINISTRATOR_NAMES, Keys, client
 
 from .conftest import Gateway, Project
 
