@@ -132,4 +132,5 @@ def test_what_is_wrong_is_said_and_nothing_is_written(
 def test_missing_administrators_keys_are_named(project: Project) -> None:
     project.env["STELE_STORE_ADMIN"] = "/nowhere"
     refused = project.up(customer="acme")
+    assert refused.returncode != 0
     assert "STELE_STORE_ADMIN=/nowhere: No such file or directory" in refused.stdout + refused.stderr
