@@ -69,11 +69,14 @@ public abstract class Flow extends RouteBuilder {
         }
     }
 
-    /** Consumes a queue with {@code consumers} threads; a message is acknowledged when its route has ended. */
+    /**
+     * Consumes a queue with up to {@code consumers} threads, as many as the work keeps busy: one is there at the start, the
+     * others would delay it. A message is acknowledged when its route has ended.
+     */
     protected ProcessorDefinition<?> fromQueue(String queue, int consumers) {
         return from("jms:queue:" + queue + "?connectionFactory=#broker&cacheLevelName=CACHE_CONSUMER&transacted=true"
                 + "&lazyCreateTransactionManager=false&recoveryInterval=100&receiveTimeout=1000&acceptMessagesWhileStopping=false"
-                + "&concurrentConsumers=" + consumers);
+                + "&concurrentConsumers=1&maxConcurrentConsumers=" + consumers);
     }
 
     /** Where to send what one consumer gets; returns once the broker has stored it durably. */
