@@ -6,7 +6,7 @@ from typing import Any
 
 import pulumi
 
-from components.blueprint import Blueprint, Family, blueprints, family, template
+from components.blueprint import Blueprint, Family, blueprints, data_schema, family, template
 from components.boundary import stop
 from components.recipe import RecipeError
 from components.release import Release, ReleaseArgs
@@ -27,6 +27,7 @@ class Factory(pulumi.ComponentResource):
         try:  # before anything is declared
             whole = template()
             runtimes = blueprints(settings.product)
+            schema = data_schema(settings.product)
             families = {kin: family(kin) for kin in sorted({runtime.family for runtime in runtimes.values()})}
         except RecipeError as error:
             stop(str(error))
@@ -51,6 +52,7 @@ class Factory(pulumi.ComponentResource):
             ReleaseArgs(
                 settings=settings,
                 template=whole.version,
+                schema=schema,
                 families={kin: _family_entry(each, templates[kin]) for kin, each in families.items()},
                 runtimes={key: _entry(runtimes[key], families, image) for key, image in images.items()},
             ),

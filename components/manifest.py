@@ -11,6 +11,7 @@ from typing import Any
 from components.recipe import Recipe, recipe_of
 
 SCHEMA = 1
+FIRST_SCHEMA = {"needs": 1, "oldest": 1}  # of the database, where a release declares none
 
 
 def canonical(value: Any) -> bytes:
@@ -54,16 +55,24 @@ class Manifest:
     name: str
     product: str
     template: str  # version of the runtime template
+    schema: Mapping[str, int]  # of the database: what the release ``needs``, and the ``oldest`` it starts from
     runtimes: Mapping[str, RuntimeRelease]
     digest: str  # of the content
     provenance: Mapping[str, Any]  # git commit and time of publication: recorded, not part of the identity
 
 
 def content_of(
-    *, version: str, name: str, product: str, template: str, families: Mapping[str, Any], runtimes: Mapping[str, Any]
+    *,
+    version: str,
+    name: str,
+    product: str,
+    template: str,
+    families: Mapping[str, Any],
+    runtimes: Mapping[str, Any],
+    data: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """The part of a manifest that is its identity, in plain form."""
-    return {
+    """The part of a manifest that is its identity, in plain form. ``data``: the database schema that it declares."""
+    return ({"data": dict(data)} if data else {}) | {
         "schema": SCHEMA,
         "version": version,
         "name": name,
@@ -99,6 +108,7 @@ def manifest_of(document: Mapping[str, Any]) -> Manifest:
         name=content["name"],
         product=content["product"],
         template=content["template"],
+        schema=content.get("data", FIRST_SCHEMA),
         runtimes=runtimes,
         digest=digest_of(content),
         provenance=document["provenance"],

@@ -21,6 +21,7 @@ class ReleaseArgs:
 
     settings: ReleaseSettings
     template: str
+    schema: Mapping[str, int]
     families: Mapping[str, Mapping[str, Any]]
     runtimes: Mapping[str, Mapping[str, Any]]
 
@@ -40,6 +41,7 @@ class Release(pulumi.ComponentResource):
                     name=settings.name,
                     product=settings.product,
                     template=args.template,
+                    data=args.schema,
                     **entries,
                 )
             ).decode()
