@@ -17,6 +17,7 @@ from components.bucket import Bucket
 from components.incarnation import incarnation_of, record
 from components.manifest import Manifest, manifest_of
 from components.places import ReleaseError
+from components.recipe import RecipeError
 from components.release_store import ReleaseStore, store_of
 
 VENDOR, CUSTOMER = "STELE_VENDOR_ACCOUNT", "STELE_CUSTOMER_ACCOUNT"
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> int:
             case _:
                 print(USAGE, file=sys.stderr)
                 return 2
-    except ReleaseError as error:
+    except (RecipeError, ReleaseError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -57,7 +58,10 @@ def copy(source: ReleaseStore, customer: Bucket, product: str, version: str) -> 
 
 
 def _publish(store: ReleaseStore, content: dict[str, Any]) -> str:
-    return store.publish(content, provenance())
+    """Publish a release with the archives that its content names, packed from this checkout."""
+    from components.archive import pack  # imports the SDK, which takes longer than all the rest
+
+    return store.publish(content, provenance(), partial(pack, content["product"]))
 
 
 def _install(source: ReleaseStore, customer: Bucket, wanted: dict[str, Any]) -> str:

@@ -63,6 +63,7 @@ class ReleaseSettings:
     product: str
     registry: str
     releases: str
+    vendor: str | None = None  # the storage stack whose account has the releases; None: the folder `releases` alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,7 @@ class EnvironmentSettings:
     registry: str
     releases: str
     product: str
+    vendor: str | None = None  # the storage stack whose account has the releases; None: the folder `releases` alone
     secrets: Mapping[str, str] = field(repr=False)  # plain text: wrapped in Output.secret at the boundary
 
     def size_of(self, runtime: str) -> Size:
@@ -193,6 +195,7 @@ _COMMON: dict[str, Callable[[str, str], Any]] = {
     "product": _name,
     "registry": _registry,
     "releases": _store,
+    "vendor": _match(NAME, "the name of a storage stack, e.g. vendor-storage"),
 }
 RELEASE_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {"name": _name}
 ENVIRONMENT_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {
