@@ -71,7 +71,10 @@ def test_the_sample_product_has_a_backup_of_its_database() -> None:
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("vanilla/intake/x", r"orders/vanilla/intake: is not allowed; allowed: a folder .* \(broker, database, notify\)$"),
+        (
+            "vanilla/intake/x",
+            r"orders/vanilla/intake: is not allowed; allowed: a folder .* \(broker, database, notify\)$",
+        ),
         ("vanilla/nobody/x", "orders/vanilla/nobody: is not allowed"),
         ("vanilla/README.md", "orders/vanilla/README.md: is not allowed"),
     ],
