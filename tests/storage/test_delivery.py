@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-import socket
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -51,9 +55,9 @@ else:
 @pytest.fixture
 def accounts(project: Project) -> dict[str, Bucket]:
     """The accounts that storage stacks `vendor` and `acme` declare."""
-    found = {}
+    found, own = {}, secrets.token_hex(4)
     for stack in ("vendor", "acme"):
-        configure(project, stack, kind="storage", customer=f"{stack}-{project.gateway.port}")
+        configure(project, stack, kind="storage", customer=f"{stack}-{own}")
         done = project.pulumi("up", "--yes", "--skip-preview", stack=stack)
         assert done.returncode == 0, done.stdout + done.stderr
         outputs = project.pulumi("stack", "output", "--json", "--show-secrets", stack=stack).stdout
@@ -114,12 +118,24 @@ def test_a_release_reaches_the_vendor_and_then_its_customer(project: Project, ac
     assert copied.versions("orders") == ["1.0.0", "1.1.0"]
 
 
+@contextmanager
+def engine() -> Iterator[str]:
+    """An engine that is asked for nothing that matters: it knows nothing."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"tcp://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
 @pytest.mark.parametrize("kind", ["release", "environment"])
 def test_what_is_wrong_with_the_vendor_is_said_before_anything_is_declared(
     project: Project, accounts: dict[str, Bucket], gateway: Gateway, kind: str
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as engine:  # somebody who answers, and is asked for nothing
-        project.env["DOCKER_HOST"] = f"tcp://127.0.0.1:{engine.getsockname()[1]}"
+    with engine() as address:
+        project.env["DOCKER_HOST"] = address
         configure(project, "shop", kind=kind, version="1.0.0", vendor="nobody")
 
         def said() -> str:
@@ -127,7 +143,8 @@ def test_what_is_wrong_with_the_vendor_is_said_before_anything_is_declared(
             assert done.returncode != 0
             assert "Traceback" not in done.stdout + done.stderr
             state = json.loads(project.pulumi("stack", "export", stack="shop").stdout)["deployment"]
-            assert all(each["type"].startswith("pulumi:") for each in state.get("resources", []))
+            declared = {each["type"] for each in state.get("resources", [])}
+            assert all(kind.startswith("pulumi:") for kind in declared), f"{declared}: {done.stdout + done.stderr}"
             return done.stdout + done.stderr
 
         assert (
