@@ -151,7 +151,7 @@ def _blueprint(name: str, folder: Path) -> Blueprint:
     return Blueprint(name=name, folder=folder, family=kin, recipe=recipe_of(source, plain, family(kin).defaults))
 
 
-def _is_debris(path: Path) -> bool:
+def is_debris(path: Path) -> bool:
     """What Python and editors leave behind: no input of anything."""
     return "__pycache__" in path.parts or path.name.endswith(("~", ".swp", ".pyc"))
 
@@ -163,7 +163,7 @@ def tree_hash(*paths: Path) -> str:
         files = (
             [top]
             if top.is_file()
-            else sorted(path for path in top.rglob("*") if path.is_file() and not _is_debris(path))
+            else sorted(path for path in top.rglob("*") if path.is_file() and not is_debris(path))
         )
         for path in files:
             name = path.name if path == top else path.relative_to(top).as_posix()

@@ -18,9 +18,9 @@ from components.configuration import Configurations
 from components.edge import Edge, EdgeArgs
 from components.immutable_service import ImmutableService, ImmutableServiceArgs, MountedSecret
 from components.manifest import Manifest, RuntimeRelease, fingerprint
-from components.release_store import FolderReleaseStore, ReleaseError, ReleaseStore
+from components.release_store import ReleaseError, ReleaseStore, store_of
 from components.settings import EnvironmentSettings, SettingsError
-from components.storage_reference import account_of
+from components.storage_reference import account_of, vendor_of
 from components.swarm import Mount
 from components.witness import Witness
 
@@ -34,7 +34,7 @@ def secret_fingerprint(environment: str, name: str, value: str) -> str:
 
 def resolve(settings: EnvironmentSettings) -> tuple[Manifest, dict[str, RuntimeRelease]]:
     """The release of the settings' version and its active runtimes. Raises ReleaseError or SettingsError."""
-    store = FolderReleaseStore(settings.releases)
+    store = store_of(settings.releases, vendor_of(settings.vendor))
     manifest = store.read(settings.product, settings.version)
     wanted = settings.runtimes if settings.runtimes is not None else tuple(manifest.runtimes)
     for name in [*wanted, *(key for key in settings.sizing if key != "default")]:

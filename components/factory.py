@@ -6,13 +6,17 @@ from typing import Any
 
 import pulumi
 
+from components.archive import archives_of
 from components.blueprint import Blueprint, Family, blueprints, data_schema, family, template
 from components.boundary import stop
+from components.manifest import sha256
 from components.recipe import RecipeError
 from components.release import Release, ReleaseArgs
+from components.release_store import ReleaseError, store_of
 from components.runtime_image import RuntimeImage, RuntimeImageArgs
 from components.runtime_template import BaseImage, RuntimeTemplate, RuntimeTemplateArgs
-from components.settings import ReleaseSettings
+from components.settings import ReleaseSettings, SettingsError
+from components.storage_reference import vendor_of
 
 BUILDER_FAMILY = "builder"
 
@@ -29,7 +33,10 @@ class Factory(pulumi.ComponentResource):
             runtimes = blueprints(settings.product)
             schema = data_schema(settings.product)
             families = {kin: family(kin) for kin in sorted({runtime.family for runtime in runtimes.values()})}
-        except RecipeError as error:
+            archives = archives_of(settings.product, runtimes)
+            vendor = vendor_of(settings.vendor)
+            store_of(settings.releases, vendor).versions(settings.product)  # a store without answer: not after building
+        except (RecipeError, ReleaseError, SettingsError) as error:
             stop(str(error))
         super().__init__("stele:factory:Factory", name, None, opts)
         self._settings, self._epoch = settings, whole.epoch
@@ -55,6 +62,8 @@ class Factory(pulumi.ComponentResource):
                 schema=schema,
                 families={kin: _family_entry(each, templates[kin]) for kin, each in families.items()},
                 runtimes={key: _entry(runtimes[key], families, image) for key, image in images.items()},
+                archives={key: {"digest": sha256(tar), "size": len(tar)} for key, tar in archives.items()},
+                vendor=vendor,
             ),
             child,
         )

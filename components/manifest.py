@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from components.recipe import Recipe, recipe_of
 
 SCHEMA = 1
 FIRST_SCHEMA = {"needs": 1, "oldest": 1}  # of the database, where a release declares none
+# What may be published beside a manifest, by its key there: the backup that a new installation begins with, and files
+# that belong to the version. Each is one archive, ``<key>.tar``.
+ARCHIVES = ("vanilla", "files")
 
 
 def canonical(value: Any) -> bytes:
@@ -21,7 +24,12 @@ def canonical(value: Any) -> bytes:
 
 def digest_of(value: Any) -> str:
     """``sha256:<64 hex digits>`` of a value's canonical JSON."""
-    return "sha256:" + hashlib.sha256(canonical(value)).hexdigest()
+    return sha256(canonical(value))
+
+
+def sha256(body: bytes) -> str:
+    """``sha256:<64 hex digits>`` of bytes."""
+    return "sha256:" + hashlib.sha256(body).hexdigest()
 
 
 def fingerprint(value: Any, length: int = 10) -> str:
@@ -48,6 +56,14 @@ class RuntimeRelease:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Archive:
+    """One archive of a release: SHA-256 and size (bytes) of its tar."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """One published release."""
 
@@ -59,6 +75,7 @@ class Manifest:
     runtimes: Mapping[str, RuntimeRelease]
     digest: str  # of the content
     provenance: Mapping[str, Any]  # git commit and time of publication: recorded, not part of the identity
+    archives: Mapping[str, Archive] = field(default_factory=dict)  # by name, of those in ARCHIVES that it has
 
 
 def content_of(
@@ -70,8 +87,12 @@ def content_of(
     families: Mapping[str, Any],
     runtimes: Mapping[str, Any],
     data: Mapping[str, int] | None = None,
+    archives: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """The part of a manifest that is its identity, in plain form. ``data``: the database schema that it declares."""
+    """The part of a manifest that is its identity, in plain form. ``data``: the database schema that it declares.
+
+    An archive, and ``data``, are keys only where there are any: what was published before keeps its digest.
+    """
     return ({"data": dict(data)} if data else {}) | {
         "schema": SCHEMA,
         "version": version,
@@ -80,12 +101,19 @@ def content_of(
         "template": template,
         "families": dict(families),
         "runtimes": dict(runtimes),
+        **(archives or {}),
     }
 
 
 def manifest_of(document: Mapping[str, Any]) -> Manifest:
-    """Read a stored document ``{"content": ..., "provenance": ...}``. Raises ValueError for an unknown schema."""
+    """Read a stored document ``{"content": ..., "provenance": ..., "digest": ...}``.
+
+    Raises ValueError for an unknown schema, and for content that is not the one whose digest it has.
+    """
     content = document["content"]
+    digest = digest_of(content)
+    if document.get("digest", digest) != digest:  # earlier ones do not say their own
+        raise ValueError(f"its content is not that of {document['digest']}")
     if content["schema"] != SCHEMA:
         raise ValueError(
             f"release {content['version']}: manifest schema {content['schema']}; this program reads {SCHEMA}"
@@ -110,6 +138,7 @@ def manifest_of(document: Mapping[str, Any]) -> Manifest:
         template=content["template"],
         schema=content.get("data", FIRST_SCHEMA),
         runtimes=runtimes,
-        digest=digest_of(content),
+        digest=digest,
         provenance=document["provenance"],
+        archives={name: Archive(**content[name]) for name in ARCHIVES if name in content},
     )

@@ -11,19 +11,25 @@ import pulumi
 import pulumi_command as command
 
 from components.boundary import CHECKOUT
+from components.installation import accounts
 from components.manifest import canonical, content_of
+from components.release_commands import VENDOR
 from components.settings import ReleaseSettings
+from components.storage_reference import Account
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseArgs:
-    """``families`` and ``runtimes`` are the manifest's entries, in plain form, with digests as outputs."""
+    """``families``, ``runtimes`` and ``archives`` are the manifest's entries, in plain form, with digests as outputs;
+    ``vendor``: the account to publish in, besides the folder."""
 
     settings: ReleaseSettings
     template: str
     schema: Mapping[str, int]
     families: Mapping[str, Mapping[str, Any]]
     runtimes: Mapping[str, Mapping[str, Any]]
+    archives: Mapping[str, Mapping[str, Any]]
+    vendor: Account | None
 
 
 class Release(pulumi.ComponentResource):
@@ -42,6 +48,7 @@ class Release(pulumi.ComponentResource):
                     product=settings.product,
                     template=args.template,
                     data=args.schema,
+                    archives=args.archives,
                     **entries,
                 )
             ).decode()
@@ -53,6 +60,7 @@ class Release(pulumi.ComponentResource):
             update=publish,  # another version: publish that one too; the earlier ones stay
             delete="true",
             stdin=content,
+            environment=accounts({VENDOR: args.vendor}) or None,
             dir=str(CHECKOUT),
             opts=pulumi.ResourceOptions(parent=self),
         )

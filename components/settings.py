@@ -67,6 +67,7 @@ class ReleaseSettings:
     product: str
     registry: str
     releases: str
+    vendor: str | None = None  # the storage stack whose account has the releases; None: the folder `releases` alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +94,11 @@ class EnvironmentSettings:
     registry: str
     releases: str
     product: str
-    storage: str | None  # the storage stack of the account where backups go; None: there are none
-    restore: str  # what is loaded into volumes that are empty: newest, vanilla, or [stack/]name of a backup
-    timezone: str
-    fenced: bool  # nothing is accepted any more: the stack is being moved
+    storage: str | None = None  # the storage stack of the account where backups go; None: there are none
+    restore: str = "newest"  # what is loaded into volumes that are empty: newest, vanilla, or [stack/]name of a backup
+    timezone: str = "UTC"
+    fenced: bool = False  # nothing is accepted any more: the stack is being moved
+    vendor: str | None = None  # the storage stack whose account has the releases; None: the folder `releases` alone
     secrets: Mapping[str, str] = field(repr=False)  # plain text: wrapped in Output.secret at the boundary
 
     def size_of(self, runtime: str) -> Size:
@@ -214,6 +216,7 @@ _COMMON: dict[str, Callable[[str, str], Any]] = {
     "product": _name,
     "registry": _registry,
     "releases": _store,
+    "vendor": _match(NAME, "the name of a storage stack, e.g. vendor-storage"),
 }
 RELEASE_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {"name": _name}
 ENVIRONMENT_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {
@@ -290,9 +293,5 @@ def _environment(
         "port": 8080,
         "exposure": Exposure.LOOPBACK,
         "window": None,
-        "storage": None,
-        "restore": "newest",
-        "timezone": "UTC",
-        "fenced": False,
     }
     return EnvironmentSettings(**(optional | values), secrets=secrets)

@@ -42,6 +42,11 @@ def account_of(key: str, stack: str) -> Account:
     return account_from(key, stack, (answer or {}).get("outputs") or {}, mend)
 
 
+def vendor_of(stack: str | None) -> Account | None:
+    """The account that setting ``vendor`` names; None without one. Raises SettingsError."""
+    return None if stack is None else account_of("vendor", stack)
+
+
 def account_from(key: str, stack: str, outputs: Mapping[str, Any], mend: str) -> Account:
     """The account in a storage stack's outputs. Raises SettingsError."""
     missing = [name for name in OUTPUTS if not outputs.get(name)]

@@ -111,8 +111,8 @@ class Project:
     gateway: Gateway
     env: dict[str, str]
 
-    def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = ["pulumi", *arguments, "--stack", "acme", "--non-interactive", "--color", "never"]
+    def pulumi(self, *arguments: str, stack: str = "acme") -> subprocess.CompletedProcess[str]:
+        command = ["pulumi", *arguments, "--stack", stack, "--non-interactive", "--color", "never"]
         return ground.run(*command, env=self.env, cwd=self.folder / "project", check=False)
 
     def up(self, **settings: str) -> subprocess.CompletedProcess[str]:

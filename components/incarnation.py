@@ -1,0 +1,54 @@
+"""What one stack consisted of at one time, kept in its customer's account: any earlier incarnation can be restored.
+
+Keys: ``stacks/<stack>/incarnations/<UTC>-<first 12 hex digits of its digest>.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from components.bucket import Bucket
+from components.manifest import Manifest, canonical, digest_of
+from components.places import ReleaseError
+
+
+def incarnation_of(stack: str, manifest: Manifest, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """One incarnation in plain form, without the time of its record. ``settings`` are those that are no secrets."""
+    vanilla = manifest.archives.get("vanilla")
+    key = f"releases/{manifest.product}/{manifest.version}/vanilla.tar"
+    return {
+        "stack": stack,
+        "product": manifest.product,
+        "version": manifest.version,
+        "manifest": manifest.digest,
+        "vanilla": {"key": key, "digest": vanilla.digest, "size": vanilla.size} if vanilla else None,
+        "settings": dict(settings),
+    }
+
+
+def record(bucket: Bucket, incarnation: Mapping[str, Any]) -> str:
+    """Write an incarnation unless the newest is the same; its key either way. Raises ReleaseError."""
+    folder = f"stacks/{incarnation['stack']}/incarnations/"
+    written = bucket.oldest(folder)
+    # By the store's clock, not by the key's: whose clock was wrong must not hide what comes after.
+    newest = max(written, key=lambda key: (written[key]["LastModified"], key), default=None)
+    if newest is not None and _content(bucket.read(newest)) == incarnation:
+        return newest
+    now = datetime.now(UTC)
+    key = f"{folder}{now:%Y%m%dT%H%M%SZ}-{digest_of(incarnation).removeprefix('sha256:')[:12]}.json"
+    bucket.write(key, canonical({**incarnation, "recorded": now.isoformat(timespec="seconds")}))
+    if _content(bucket.read(key)) != incarnation:
+        raise ReleaseError(f"{bucket.bucket}/{key}: holds something else already; pulumi up again")
+    return key
+
+
+def _content(body: bytes | None) -> object:
+    """What was recorded; None for what is no incarnation, which is not in the way of one."""
+    try:
+        found = json.loads(body or b"")
+        return {key: value for key, value in found.items() if key != "recorded"}
+    except (AttributeError, ValueError):
+        return None

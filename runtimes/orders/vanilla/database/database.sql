@@ -1,0 +1,2 @@
+-- The vanilla backup of the database: what a new installation begins with, besides the schema (database/flows/).
+-- Orders come from customers, so this one is empty.

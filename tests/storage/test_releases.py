@@ -1,0 +1,391 @@
+"""Releases in real accounts of a real object-lock store: whoever writes later, readers get what was published first."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import botocore.auth
+import pytest
+
+from components.bucket import Bucket
+from components.manifest import canonical, digest_of, manifest_of, sha256
+from components.object_lock import ObjectLockStore, Terms
+from components.places import ReleaseError
+from components.release_store import ReleaseStore, store_of
+from tests.unit.releases import release
+
+from .conftest import ROOT, Gateway, free_port
+
+TAR = b"what a new installation begins with"
+VANILLA = {"vanilla": {"digest": sha256(TAR), "size": len(TAR)}}
+CONTENT = release("1.0.0") | VANILLA
+DIGEST = digest_of(CONTENT)
+MANIFEST, BACKUP = "releases/orders/1.0.0/manifest.json", "releases/orders/1.0.0/vanilla.tar"
+
+
+def vanilla(name: str) -> bytes:
+    assert name == "vanilla"
+    return TAR
+
+
+@pytest.fixture
+def account(store: ObjectLockStore, gateway: Gateway) -> Callable[[str], Bucket]:
+    """Open an account of this test's own."""
+    number = secrets.token_hex(4)
+
+    def opened(whose: str) -> Bucket:
+        terms = Terms(f"{whose}-{number}", 180, locked=True)
+        keys = store.open(terms)
+        return Bucket(gateway.endpoint, terms.bucket, keys.access, keys.secret)
+
+    return opened
+
+
+@pytest.fixture
+def vendor(account: Callable[[str], Bucket]) -> Bucket:
+    return account("vendor")
+
+
+@pytest.fixture
+def customer(account: Callable[[str], Bucket]) -> Bucket:
+    return account("customer")
+
+
+@pytest.fixture
+def releases(vendor: Bucket, tmp_path: Path) -> ReleaseStore:
+    return store_of(str(tmp_path / "cache"), vendor)
+
+
+def command(
+    *arguments: str, vendor: Bucket | None = None, customer: Bucket | None = None, stdin: Any = None
+) -> subprocess.CompletedProcess[str]:
+    """`python -m components.release_store`, as the engine runs it."""
+    accounts = {"STELE_VENDOR_ACCOUNT": vendor, "STELE_CUSTOMER_ACCOUNT": customer}
+    env = os.environ | {name: bucket.to_json() for name, bucket in accounts.items() if bucket}
+    line = [sys.executable, "-m", "components.release_store", *arguments]
+    return subprocess.run(line, cwd=ROOT, env=env, input=json.dumps(stdin), capture_output=True, text=True)
+
+
+def test_what_one_publishes_another_reads(releases: ReleaseStore, vendor: Bucket, tmp_path: Path) -> None:
+    assert releases.publish(CONTENT, {"commit": "abc"}, vanilla) == DIGEST
+    elsewhere = store_of(str(tmp_path / "elsewhere"), vendor)
+    manifest = elsewhere.read("orders", "1.0.0")
+    assert (manifest.digest, manifest.provenance) == (DIGEST, {"commit": "abc"})
+    assert elsewhere.archive(manifest, "vanilla") == TAR
+    assert elsewhere.versions("orders") == ["1.0.0"]
+    assert list(vendor.oldest("")) == [MANIFEST, BACKUP]
+
+
+def test_publishing_again_adds_nothing_and_other_content_is_refused(releases: ReleaseStore, vendor: Bucket) -> None:
+    releases.publish(CONTENT, {"commit": "first"}, vanilla)
+    before = every_version(vendor)
+    releases.publish(CONTENT, {"commit": "second"}, vanilla)
+    for other in (CONTENT | {"name": "basalt"}, release("1.0.0", images="b") | VANILLA):
+        with pytest.raises(ReleaseError, match=r"release 1\.0\.0 is already published with other content"):
+            ReleaseStore(vendor).publish(other, {}, vanilla)
+    assert every_version(vendor) == before
+
+
+def every_version(bucket: Bucket) -> list[tuple[str, str]]:
+    listed = bucket._s3.list_object_versions(Bucket=bucket.bucket)
+    return [(each["Key"], each["VersionId"]) for each in listed.get("Versions", [])]
+
+
+def test_what_is_in_the_cache_needs_no_store(releases: ReleaseStore, tmp_path: Path, vendor: Bucket) -> None:
+    releases.publish(CONTENT, {}, vanilla)
+    nowhere = Bucket(f"http://127.0.0.1:{free_port()}", vendor.bucket, vendor.access_key, vendor.secret_key)
+    code = (
+        "import sys; from components.bucket import Bucket; from components.release_store import store_of;"
+        f"print(store_of({str(tmp_path / 'cache')!r}, Bucket{(nowhere.endpoint, 'b', 'a', 's')!r})"
+        ".read('orders', '1.0.0').digest, 'botocore' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == f"{DIGEST} False\n", done.stderr
+    with pytest.raises(ReleaseError, match="the store does not answer"):
+        store_of(str(tmp_path / "cache"), nowhere).read("orders", "1.1.0")
+
+
+def test_an_overwrite_with_the_accounts_own_keys_changes_nothing_for_readers(
+    releases: ReleaseStore, vendor: Bucket, customer: Bucket, tmp_path: Path
+) -> None:
+    releases.publish(CONTENT, {}, vanilla)
+    evil = canonical({"content": release("1.0.0", images="b"), "provenance": {}})
+    for number in range(3):
+        vendor._s3.put_object(Bucket=vendor.bucket, Key=MANIFEST, Body=evil)
+        vendor._s3.put_object(Bucket=vendor.bucket, Key=BACKUP, Body=b"evil %d" % number)
+    fresh = store_of(str(tmp_path / "fresh"), vendor)
+    assert fresh.read("orders", "1.0.0").digest == DIGEST
+    assert fresh.archive(fresh.read("orders", "1.0.0"), "vanilla") == TAR
+    assert ReleaseStore(vendor).publish(CONTENT, {}, vanilla) == DIGEST
+    done = command("copy", str(tmp_path / "other"), "orders", "1.0.0", vendor=vendor, customer=customer)
+    assert (done.returncode, done.stdout) == (0, f"{DIGEST}\n"), done.stderr
+    assert customer.read(BACKUP) == TAR
+
+
+def test_the_oldest_is_found_behind_more_versions_than_a_page_holds(
+    vendor: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ReleaseStore(vendor).publish(CONTENT, {}, vanilla)
+    for number in range(7):
+        vendor._s3.put_object(Bucket=vendor.bucket, Key=BACKUP, Body=b"evil %d" % number)
+    listed = vendor._s3.list_object_versions
+    pages = []
+
+    def two_a_page(**given: Any) -> Any:
+        pages.append(given)
+        return listed(**given, MaxKeys=2)
+
+    monkeypatch.setattr(vendor._s3, "list_object_versions", two_a_page)
+    assert vendor.read(BACKUP) == TAR
+    assert len(pages) >= 4
+
+
+def test_a_deletion_by_the_administrator_hides_nothing(
+    releases: ReleaseStore, vendor: Bucket, administrator: Any, tmp_path: Path
+) -> None:
+    releases.publish(CONTENT, {}, vanilla)
+    administrator.delete_object(Bucket=vendor.bucket, Key=MANIFEST)  # without a version: it adds a marker
+    assert ReleaseStore(vendor).read("orders", "1.0.0").digest == DIGEST
+    assert ReleaseStore(vendor).versions("orders") == ["1.0.0"]
+
+
+RACE = """
+import json, sys
+from components.bucket import Bucket
+from components.release_store import ReleaseError, ReleaseStore
+store, content = ReleaseStore(Bucket.of(json.loads(sys.argv[1]))), json.loads(sys.argv[2])
+store.versions("orders")
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    print(store.publish(content, {}))
+except ReleaseError as error:
+    print(error)
+"""
+
+
+def test_of_two_publishers_at_once_one_wins_and_the_other_is_told(vendor: Bucket) -> None:
+    for number in range(8):
+        contents = [release(f"2.0.{number}", images=images) for images in "ab"]
+        racers = [
+            subprocess.Popen(
+                [sys.executable, "-c", RACE, vendor.to_json(), json.dumps(content)],
+                cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            )
+            for content in contents
+        ]  # fmt: skip
+        for racer in racers:
+            assert racer.stdout
+            assert racer.stdout.readline() == "ready\n"
+        for racer in racers:
+            assert racer.stdin
+            racer.stdin.write("go\n")
+            racer.stdin.flush()
+        said = [racer.communicate()[0].strip() for racer in racers]
+        published = ReleaseStore(vendor).read("orders", f"2.0.{number}").digest
+        winners = [words for words, content in zip(said, contents, strict=True) if words == digest_of(content)]
+        assert winners == [published], said
+        assert sum("already published with other content" in words for words in said) == 1, said
+    written = [key for key, _ in every_version(vendor)]
+    assert written == sorted(set(written))  # the loser did not even add a version
+
+
+STOPPED = """
+import json, os, signal, sys
+from components.bucket import Bucket
+from components.release_store import ReleaseStore
+class Stopped(Bucket):
+    def write(self, key, body):
+        if key.endswith(sys.argv[3]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().write(key, body)
+ReleaseStore(Stopped.of(json.loads(sys.argv[1]))).publish(json.loads(sys.argv[2]), {}, lambda name: b"%s")
+""" % TAR.decode()  # noqa: UP031
+
+
+@pytest.mark.parametrize("before", ["vanilla.tar", "manifest.json"])
+def test_a_publisher_that_was_killed_published_nothing_and_the_next_completes_it(vendor: Bucket, before: str) -> None:
+    line = [sys.executable, "-c", STOPPED, vendor.to_json(), json.dumps(CONTENT), before]
+    assert subprocess.run(line, cwd=ROOT).returncode == -signal.SIGKILL
+    assert [key for key, _ in every_version(vendor)] == ([] if before == "vanilla.tar" else [BACKUP])
+    with pytest.raises(ReleaseError, match="published versions of orders: none yet"):
+        ReleaseStore(vendor).read("orders", "1.0.0")
+    assert ReleaseStore(vendor).publish(CONTENT, {}, vanilla) == DIGEST
+    assert [key for key, _ in every_version(vendor)] == [MANIFEST, BACKUP]
+
+
+@pytest.mark.parametrize(("key", "said"), [(MANIFEST, "manifest.json"), (BACKUP, "vanilla.tar")])
+def test_an_object_that_was_altered_on_disk_is_refused(
+    vendor: Bucket, customer: Bucket, gateway: Gateway, tmp_path: Path, key: str, said: str
+) -> None:
+    ReleaseStore(vendor).publish(CONTENT, {}, vanilla)
+    path = gateway.folder / "objects" / vendor.bucket / key
+    path.write_bytes(path.read_bytes()[:-1] + b"X")
+    done = command("copy", str(tmp_path / "cache"), "orders", "1.0.0", vendor=vendor, customer=customer)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{said}: is damaged in the store; restore it" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert every_version(customer) == []
+
+
+def test_an_archive_that_is_not_the_manifests_reaches_no_customer(
+    vendor: Bucket, customer: Bucket, tmp_path: Path
+) -> None:
+    vendor.write(BACKUP, b"written by somebody else, before the manifest")
+    document = {"content": CONTENT, "provenance": {}, "digest": DIGEST}
+    vendor.write(MANIFEST, canonical(document))
+    done = command("copy", str(tmp_path / "cache"), "orders", "1.0.0", vendor=vendor, customer=customer)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{vendor.bucket}/{BACKUP}: is not what the manifest names; restore it in the store")
+    assert every_version(customer) == []
+
+
+def wanted(version: str = "1.0.0", content: dict[str, Any] = CONTENT, **settings: Any) -> dict[str, Any]:
+    return {
+        "stack": "dev",
+        "product": "orders",
+        "version": version,
+        "manifest": digest_of(content),
+        "settings": settings,
+    }
+
+
+def test_an_installation_is_copied_and_recorded_once(
+    releases: ReleaseStore, vendor: Bucket, customer: Bucket, tmp_path: Path
+) -> None:
+    releases.publish(CONTENT, {"commit": "abc"}, vanilla)
+
+    def install(*, size: str) -> str:
+        given = wanted(sizing={"default": size})
+        done = command("install", str(tmp_path / "fresh"), vendor=vendor, customer=customer, stdin=given)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    first = install(size="S")
+    incarnation = json.loads(customer.read(first) or b"")
+    recorded = datetime.fromisoformat(incarnation.pop("recorded"))
+    assert abs(datetime.now(UTC) - recorded) < timedelta(minutes=1)
+    assert incarnation == wanted(sizing={"default": "S"}) | {
+        "vanilla": {"key": BACKUP, "digest": sha256(TAR), "size": len(TAR)},
+    }
+    assert first == f"stacks/dev/incarnations/{recorded:%Y%m%dT%H%M%SZ}-{digest_of(incarnation)[7:19]}.json"
+    assert ReleaseStore(customer).read("orders", "1.0.0").provenance == {"commit": "abc"}
+    assert customer.read(BACKUP) == TAR
+
+    before = every_version(customer)
+    assert install(size="S") == first
+    assert every_version(customer) == before
+    time.sleep(1.1)  # the store tells times in seconds
+    second = install(size="M")
+    time.sleep(1.1)
+    third = install(size="S")  # back: the stack is what it was, and that happened later
+    assert len({first, second, third}) == 3
+    assert json.loads(customer.read(third) or b"")["settings"] == {"sizing": {"default": "S"}}
+
+
+def test_a_release_without_a_vanilla_backup_installs_from_a_folder_alone(customer: Bucket, tmp_path: Path) -> None:
+    content = release("1.1.0")
+    store_of(str(tmp_path), None).publish(content, {})
+    done = command("install", str(tmp_path), customer=customer, stdin=wanted("1.1.0", content))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(customer.read(done.stdout.strip()) or b"")["vanilla"] is None
+    assert list(customer.oldest("releases/")) == ["releases/orders/1.1.0/manifest.json"]
+
+
+def test_junk_among_the_incarnations_is_in_nobodys_way(customer: Bucket, tmp_path: Path) -> None:
+    store_of(str(tmp_path), None).publish(CONTENT, {}, vanilla)
+    customer.write("stacks/dev/incarnations/99991231T235959Z-aaaaaaaaaaaa.json", b"no JSON")
+    done = command("install", str(tmp_path), customer=customer, stdin=wanted())
+    assert done.returncode == 0, done.stderr
+    assert json.loads(customer.read(done.stdout.strip()) or b"")["version"] == "1.0.0"
+
+
+def test_another_release_under_the_wanted_version_is_not_installed(customer: Bucket, tmp_path: Path) -> None:
+    store_of(str(tmp_path), None).publish(CONTENT, {}, vanilla)
+    done = command("install", str(tmp_path), customer=customer, stdin=wanted(content=release("1.0.0", images="b")))
+    assert (done.returncode, "became another one" in done.stderr) == (1, True)
+    assert every_version(customer) == []
+
+
+def test_an_unknown_version_lists_what_is_published(releases: ReleaseStore, vendor: Bucket, tmp_path: Path) -> None:
+    for version in ("1.10.0", "1.9.0"):
+        ReleaseStore(vendor).publish(release(version), {})
+    store_of(str(tmp_path / "cache"), None).publish(release("1.2.0"), {})
+    with pytest.raises(ReleaseError, match=r"'3\.0\.0' is not published; .* orders: 1\.2\.0, 1\.9\.0, 1\.10\.0$"):
+        releases.read("orders", "3.0.0")
+
+
+@pytest.fixture
+def tomorrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    later = datetime.now(UTC) + timedelta(days=1)
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda remove_tzinfo=True: later.replace(tzinfo=None))
+    yield
+    monkeypatch.undo()
+
+
+def test_a_wrong_clock_is_said(vendor: Bucket, tomorrow: None) -> None:
+    with pytest.raises(ReleaseError, match="this machine's clock and the store's differ by over 15 minutes"):
+        vendor.versions("orders")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"secret_key": "x" * 20}, "refused to the keys of stele-vendor-.*; pulumi refresh, pulumi up of its storage"),
+        ({"access_key": "nobody"}, "refused to the keys of stele-vendor-"),
+        ({"bucket": "stele-nobody"}, "there is no bucket stele-nobody; pulumi up of its storage stack"),
+        ({"endpoint": "http://127.0.0.1:9"}, "http://127.0.0.1:9: the store does not answer"),
+    ],
+)
+def test_what_is_wrong_with_an_account_is_one_line(
+    vendor: Bucket, tmp_path: Path, changed: dict[str, str], said: str
+) -> None:
+    broken = Bucket.of(json.loads(vendor.to_json()) | changed)
+    with pytest.raises(ReleaseError, match=said) as refused:
+        store_of(str(tmp_path), broken).publish(CONTENT, {}, vanilla)
+    assert "\n" not in str(refused.value)
+    assert vendor.secret_key not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_customers_keys_do_not_open_anothers_account(vendor: Bucket, customer: Bucket) -> None:
+    with pytest.raises(ReleaseError, match="refused to the keys of"):
+        ReleaseStore(Bucket.of(json.loads(customer.to_json()) | {"bucket": vendor.bucket})).versions("orders")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"bucket": "b"}', '"secret-key"'])
+def test_an_account_that_is_none_is_named_and_not_shown(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STELE_VENDOR_ACCOUNT", text)
+    done = command("copy", str(tmp_path), "orders", "1.0.0")
+    assert (done.returncode, done.stderr) == (
+        1, "STELE_VENDOR_ACCOUNT: not an account; allowed: the outputs of a storage stack as JSON\n",
+    )  # fmt: skip
+
+
+def test_the_factory_publishes_what_it_packs_from_the_checkout(vendor: Bucket, tmp_path: Path) -> None:
+    from components.archive import pack
+
+    tar = pack("orders", "vanilla")
+    content = release("1.0.0") | {"vanilla": {"digest": sha256(tar), "size": len(tar)}}
+    done = command("publish", str(tmp_path), vendor=vendor, stdin=content)
+    assert (done.returncode, done.stdout) == (0, f"{digest_of(content)}\n"), done.stderr
+    assert vendor.read(BACKUP) == tar
+    document = json.loads(vendor.read(MANIFEST) or b"")
+    assert manifest_of(document).digest == digest_of(content) == document["digest"]
+    assert document["provenance"].keys() == {"commit", "dirty", "published"}
+    changed = command("publish", str(tmp_path / "other"), vendor=vendor, stdin=release("1.1.0") | VANILLA)
+    assert (changed.returncode, changed.stderr.count("\n")) == (1, 1)
+    assert "vanilla.tar: is not what the manifest names: it changed meanwhile; publish again" in changed.stderr
+    assert ReleaseStore(vendor).versions("orders") == ["1.0.0"]
