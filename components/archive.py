@@ -59,7 +59,9 @@ def _files(folder: Path) -> list[Path]:
 
 def _check_vanilla(folder: Path, runtimes: Mapping[str, Blueprint]) -> None:
     """A backup can only be loaded into a volume."""
-    keepers = [name for name, runtime in runtimes.items() if runtime.recipe.volume is not None]
+    keepers = [
+        name for name, runtime in runtimes.items() if runtime.recipe.volume is not None and not runtime.recipe.tasks
+    ]
     for path in sorted(folder.glob("*")):
         if not is_debris(path) and not (path.is_dir() and path.name in keepers):
             allowed = ", ".join(keepers) or "none, since no runtime has a volume"

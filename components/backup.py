@@ -1,7 +1,7 @@
-"""The task runner of one stack: what is empty is loaded, the data is migrated, and every night is backed up and verified.
+"""The task runner of one stack: what is empty is loaded, the data is migrated, every night is backed up and verified.
 
-It is healthy once that is done, and nothing that has a volume starts before. So one `pulumi up` is a new installation, an
-update, a move or disaster recovery: they differ in what the runner finds (runtimes/task-runner/runner/load.py).
+Nothing else starts before it has loaded and migrated. So one `pulumi up` is a new installation, an update, a move or
+disaster recovery: they differ in what the runner finds (runtimes/task-runner/runner/load.py).
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pulumi
+import pulumi_command as command
 import pulumi_docker as docker
 
+from components.backup_status import Status
+from components.boundary import CHECKOUT
 from components.immutable_service import ImmutableService, ImmutableServiceArgs
 from components.manifest import RuntimeRelease
 from components.settings import EnvironmentSettings, SettingsError
@@ -41,9 +45,11 @@ class BackupArgs:
 
 
 class Backup(pulumi.ComponentResource):
-    """The runner. ``runner``: its service, for others to wait for; ``service``, ``name`` and ``configuration`` are its own."""
+    """The runner. ``loaded``: what others wait for; ``schema``: what the data is at then; ``service``, ``name`` and
+    ``configuration`` are the runner's own."""
 
-    runner: ImmutableService
+    loaded: command.local.Command
+    schema: pulumi.Output[int | None]
     service: pulumi.Output[str]
     name: str
     configuration: str
@@ -59,15 +65,35 @@ class Backup(pulumi.ComponentResource):
             files={**args.service.files, PLAN_FILE: json.dumps(plan(args), sort_keys=True, indent=1) + "\n"},
             mounts=(*args.service.mounts, *mounts),
         )
-        self.runner = ImmutableService(name, own, pulumi.ResourceOptions(parent=self))
-        self.service, self.name = self.runner.service, self.runner.name
-        self.configuration = self.runner.configuration
+        runner = ImmutableService(name, own, pulumi.ResourceOptions(parent=self))
+        self.service, self.name, self.configuration = runner.service, runner.name, runner.configuration
+        self.loaded = command.local.Command(
+            f"{name}-load",
+            create=pulumi.Output.concat("python3 -m commands.await_load ", runner.service),
+            delete="true",
+            dir=str(CHECKOUT),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[runner.resource]),
+        )
+        self._report = self.loaded.stdout.apply(lambda text: dict(json.loads(text)))
+        self.schema = self._report.apply(lambda report: report.get("schema"))
         self.register_outputs({"service": self.service})
+
+    def told(self, status: Status | None) -> dict[str, Any]:
+        """What the stack's output ``backup`` says."""
+        known = {"health": status.health, "reason": status.reason, "last": status.last} if status else {}
+        return known | {"loaded": self._report}
+
+
+def source_of(settings: EnvironmentSettings, stack: str) -> str:
+    """The stack whose backups are loaded into what is empty."""
+    return settings.restore.rpartition("/")[0] or stack
 
 
 def passage_to(account: Account) -> str | None:
-    """The folder of this host whose socket leads to the store, where its address is this host's loopback. A container has a
-    loopback of its own. Raises SettingsError when there is none."""
+    """The folder of this host whose socket leads to the store, where its address is this host's loopback.
+
+    A container has a loopback of its own. Raises SettingsError when there is no such folder.
+    """
     if urlsplit(account.endpoint).hostname not in {"127.0.0.1", "localhost", "::1"}:
         return None
     passage = os.environ.get("STELE_STORE_PASSAGE")
@@ -81,13 +107,12 @@ def passage_to(account: Account) -> str | None:
 
 
 def plan(args: BackupArgs) -> dict[str, object]:
-    """What the runner is told. Nothing that changes with every version: it need not restart for what it does not see."""
-    source, _, wanted = args.settings.restore.rpartition("/")
+    """What the runner is told. Nothing that changes with every version: it restarts only for what it must know."""
     stack = args.service.environment
     return {
         "stack": stack,
-        "source": source or stack,
-        "restore": wanted,
+        "source": source_of(args.settings, stack),
+        "restore": args.settings.restore.rpartition("/")[2],
         "fenced": args.settings.fenced,
         "timezone": args.settings.timezone,
         "storage": {

@@ -96,17 +96,14 @@ def data_schema(product: str) -> dict[str, int]:
     if not path.exists():
         return dict(FIRST_SCHEMA)
     schema = _yaml(path).get("schema")
-    whole = isinstance(schema, dict) and set(schema) == {"needs", "oldest"}
-    if (
-        not whole
-        or not all(type(each) is int for each in schema.values())
-        or not 1 <= schema["oldest"] <= schema["needs"]
-    ):
+    given = schema if isinstance(schema, dict) else {}
+    needs, oldest = given.get("needs"), given.get("oldest")
+    if len(given) != 2 or type(needs) is not int or type(oldest) is not int or not 1 <= oldest <= needs:
         raise RecipeError(
             f"runtimes/{product}/product.yaml: schema: {schema!r} is not allowed; allowed: "
             "{needs: N, oldest: M}, whole numbers from 1, oldest not above needs"
         )
-    return dict(schema)
+    return {"needs": needs, "oldest": oldest}
 
 
 NAME_LENGTH = 26  # <stack of 20>-<runtime>-gate-<hash of 10> must fit into the engine's 63

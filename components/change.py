@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -47,6 +48,21 @@ def actions(environment: str, services: Mapping[str, str], wirings: Mapping[str,
     own = f"{pulumi.get_organization()}/{pulumi.get_project()}/{environment}"
     before: pulumi.Output[dict[str, Any]] = pulumi.Output.from_input(_recorded(own))
     return before.apply(lambda recorded: of_last_change(recorded, services, wirings))
+
+
+def recorded_now(environment: str) -> dict[str, Any]:
+    """The outputs that this very stack recorded when it was last deployed, at once; none for a new stack."""
+    own = f"{pulumi.get_organization()}/{pulumi.get_project()}/{environment}"
+    for _ in range(_TRIES):
+        try:
+            answer: Any = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": own}).value
+        except Exception as error:  # the SDK raises nothing more precise
+            if "EOF" not in str(error):
+                raise
+            time.sleep(0.1)
+        else:
+            return dict((answer or {}).get("outputs") or {})
+    raise RuntimeError(f"the state of {own} cannot be read: look at it with `pulumi stack export`")
 
 
 async def _recorded(stack: str) -> dict[str, Any]:

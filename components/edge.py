@@ -85,5 +85,5 @@ def _gate(args: EdgeArgs, door: ImmutableService) -> ImmutableServiceArgs:
         health=(GATE, "check"),
         publish=False,
         on_host=True,
-        after=(door,),
+        after=(door.resource,),
     )

@@ -12,13 +12,16 @@ import pulumi
 import pulumi_docker as docker
 
 from components import change, swarm
-from components.backup import STORAGE_SECRET, Backup, BackupArgs
+from components.backup import STORAGE_SECRET, Backup, BackupArgs, source_of
+from components.backup_status import Question
 from components.boundary import stop
 from components.configuration import Configurations
 from components.edge import Edge, EdgeArgs
 from components.immutable_service import ImmutableService, ImmutableServiceArgs, MountedSecret
-from components.manifest import Manifest, RuntimeRelease, fingerprint
-from components.release_store import ReleaseError, ReleaseStore, store_of
+from components.installation import Installation, InstallationArgs
+from components.manifest import RuntimeRelease, fingerprint
+from components.release_store import ReleaseError
+from components.resolution import check_backups, check_schema, resolve
 from components.settings import EnvironmentSettings, SettingsError
 from components.storage_reference import account_of, vendor_of
 from components.swarm import Mount
@@ -32,67 +35,15 @@ def secret_fingerprint(environment: str, name: str, value: str) -> str:
     return hashlib.scrypt(value.encode(), salt=f"{environment}/{name}".encode(), n=2**11, r=8, p=1, dklen=5).hex()
 
 
-def resolve(settings: EnvironmentSettings) -> tuple[Manifest, dict[str, RuntimeRelease]]:
-    """The release of the settings' version and its active runtimes. Raises ReleaseError or SettingsError."""
-    store = store_of(settings.releases, vendor_of(settings.vendor))
-    manifest = store.read(settings.product, settings.version)
-    wanted = settings.runtimes if settings.runtimes is not None else tuple(manifest.runtimes)
-    for name in [*wanted, *(key for key in settings.sizing if key != "default")]:
-        if name not in manifest.runtimes:
-            key = "runtimes" if name in wanted else "sizing"
-            raise SettingsError(
-                key, name, f"runtimes of release {manifest.version}: {', '.join(sorted(manifest.runtimes))}"
-            )
-    if settings.storage is None:  # without an account nothing is backed up
-        wanted = tuple(name for name in wanted if not manifest.runtimes[name].recipe.tasks)
-    if settings.fenced:  # without a front door nothing is accepted
-        wanted = tuple(name for name in wanted if not manifest.runtimes[name].recipe.front)
-    active = {name: manifest.runtimes[name] for name in sorted(wanted)}
-    for name, runtime in active.items():
-        missing = [need for need in runtime.recipe.needs if need not in active]
-        if missing:
-            raise SettingsError(
-                "runtimes", list(wanted), f"{name} needs {', '.join(missing)}: add it, or leave {name} out"
-            )
-        if settings.size_of(name) not in runtime.recipe.sizing:
-            sizes = ", ".join(sorted(runtime.recipe.sizing))
-            raise SettingsError("sizing", str(settings.size_of(name)), f"sizes of {name} in this release: {sizes}")
-    _check_secrets(settings, store, manifest, active)
-    return manifest, active
-
-
-def _check_secrets(
-    settings: EnvironmentSettings, store: ReleaseStore, manifest: Manifest, active: Mapping[str, RuntimeRelease]
-) -> None:
-    """Every secret that an active runtime names must be there, and none that no published release knows.
-
-    One that only a newer release knows must not stand in the way of going back.
-    """
-    for name, runtime in active.items():
-        for secret in runtime.recipe.secrets:
-            if secret not in settings.secrets:
-                raise SettingsError(
-                    secret, "(not set)", f"a secret for {name}; pulumi config set --secret {secret} VALUE"
-                )
-    known = _secrets_of(manifest)
-    for secret in settings.secrets:
-        elsewhere = (_secrets_of(store.read(manifest.product, version)) for version in store.versions(manifest.product))
-        if secret not in known and not any(secret in secrets for secrets in elsewhere):
-            allowed = f"secrets of release {manifest.version}: {', '.join(sorted(known))}; pulumi config rm {secret}"
-            raise SettingsError(secret, "(unknown key)", allowed)
-
-
-def _secrets_of(manifest: Manifest) -> set[str]:
-    return {secret for runtime in manifest.runtimes.values() for secret in runtime.recipe.secrets}
-
-
 class Environment(pulumi.ComponentResource):
     """One environment of one release.
 
     ``outputs`` is the contract for scripts: ``url``, ``version``, ``runtimes`` (name -> ``image@digest``),
     ``configuration`` (name -> hash), ``actions`` (name -> none | restart | redeploy of the last change), ``services``
     (name -> the orchestrator's service name), ``recipes`` (name -> ``<recipe>-<core>``), ``wirings`` (name ->
-    fingerprint of recipe and size).
+    fingerprint of recipe and size). With backups also ``backup`` (``health``: green | yellow, ``reason``, ``last``: the
+    newest verified one, ``loaded``: what the task runner loaded, from where, and what was lost), and ``schema`` (what
+    the data is at).
     """
 
     outputs: dict[str, Any]
@@ -103,6 +54,10 @@ class Environment(pulumi.ComponentResource):
             if account is not None:
                 settings = replace(settings, secrets={**settings.secrets, STORAGE_SECRET: account.secret_key})
             manifest, active = resolve(settings)
+            check_schema(settings, manifest, before := change.recorded_now(name))
+            asked = Question(account, source_of(settings, name)) if account is not None else None
+            if asked is not None and (settings.restore != "newest" or not before.get("services")):
+                check_backups(settings, asked.answer(), new=not before.get("services"))
         except (ReleaseError, SettingsError) as error:
             stop(str(error))
         super().__init__("stele:environment:Environment", name, None, opts)
@@ -124,26 +79,31 @@ class Environment(pulumi.ComponentResource):
         generations = {
             key: self._generation(runtime, network, secrets, volumes.get(key)) for key, runtime in active.items()
         }
+        # Whatever is loaded comes from the customer's own account: the release is there before the runner looks.
+        recorded = (self._installation().resource,) if account is not None else ()
         runners = {
-            key: self._backup(key, generations[key], active, volumes)
+            key: self._backup(key, replace(generations[key], after=recorded), active, volumes)
             for key, runtime in active.items()
             if runtime.recipe.tasks
         }
         # What the data must be is done before anything uses it.
-        loaded = tuple(backup.runner for backup in runners.values())
+        loaded = tuple(backup.loaded for backup in runners.values())
         behind = {
             key: ImmutableService(key, replace(generations[key], after=loaded), self._child)
             for key, runtime in active.items()
             if not runtime.recipe.front and not runtime.recipe.tasks
         }
+        healthy = tuple(each.resource for each in behind.values())
         # The door moves last: it announces the version, so everything behind it is that version and healthy.
         doors = {
-            key: self._edge(key, replace(generations[key], after=tuple(behind.values())), active)
+            key: self._edge(key, replace(generations[key], after=healthy), active)
             for key, runtime in active.items()
             if runtime.recipe.front
         }
         services: dict[str, ImmutableService | Edge | Backup] = {**runners, **behind, **doors}
         self.outputs = self._outputs(active, services)
+        for backup in runners.values():
+            self.outputs |= {"backup": backup.told(asked.answer() if asked else None), "schema": backup.schema}
         self.register_outputs(self.outputs)
 
     def _secret(self, key: str, value: str) -> MountedSecret:
@@ -190,6 +150,19 @@ class Environment(pulumi.ComponentResource):
             window=self._settings.window,
             witness=self._witness,
         )
+
+    def _installation(self) -> Installation:
+        """The release and the stack's exact configuration, in the customer's account."""
+        assert self._account is not None, "only with an account"
+        settings = {key: value for key, value in vars(self._settings).items() if key not in {"secrets", "releases"}}
+        args = InstallationArgs(
+            account=self._account,
+            manifest=self._manifest,
+            settings=settings,
+            vendor=vendor_of(self._settings.vendor),
+            folder=self._settings.releases,
+        )
+        return Installation(f"{self._name}-installation", args, self._child)
 
     def _backup(
         self,

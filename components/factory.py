@@ -40,6 +40,9 @@ class Factory(pulumi.ComponentResource):
             stop(str(error))
         super().__init__("stele:factory:Factory", name, None, opts)
         self._settings, self._epoch = settings, whole.epoch
+        self._stateful = [
+            key for key, each in runtimes.items() if each.recipe.volume is not None and not each.recipe.tasks
+        ]
         child = pulumi.ResourceOptions(parent=self)
         builder = BaseImage(BUILDER_FAMILY, settings.registry, f"template-{whole.version}", whole.epoch, child).image
         templates = {
@@ -89,6 +92,7 @@ class Factory(pulumi.ComponentResource):
             blessed=template.image,
             builder=builder,
             epoch=self._epoch,
+            volumes=self._stateful if blueprint.recipe.tasks else (),
         )
         return RuntimeImage(name, args, opts)
 

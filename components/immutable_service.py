@@ -47,9 +47,10 @@ class ImmutableServiceArgs:
     ``configurations`` makes objects of.
     ``network`` is the id of the environment's network, or of the host's own when ``on_host``: then the task may set the
     host's packet filter. ``window`` (seconds) replaces the recipe's. ``command`` and ``health`` replace the image's
-    entry point and the health hook. ``mounts``: its own volume, and what a task runner sees of others. ``publish`` puts the front door's port on a host port of this generation's own.
-    ``after``: services that are healthy before this one is created, and deleted only when it is gone (`depends_on` of a
-    component does not reach its children). ``witness`` tells why a creation failed.
+    entry point and the health hook. ``mounts``: its own volume, and what a task runner sees of others. ``publish`` puts
+    the front door's port on a host port of this generation's own. ``after``: what is there before this one is created,
+    and deleted only when it is gone (`depends_on` of a component does not reach its children).
+    ``witness`` tells why a creation failed.
     """
 
     environment: str
@@ -66,7 +67,7 @@ class ImmutableServiceArgs:
     health: Sequence[str] = (swarm.HEALTH_HOOK, "ready")
     publish: bool = False
     on_host: bool = False
-    after: Sequence[ImmutableService] = ()
+    after: Sequence[pulumi.Resource] = ()
     witness: Witness | None = None
 
     def specification(self) -> dict[str, object]:
@@ -137,7 +138,7 @@ class ImmutableService(pulumi.ComponentResource):
                 parent=self,
                 # The name says what this generation is. Whatever else differs, it is never updated in place.
                 ignore_changes=["taskSpec", "mode", "endpointSpec", "labels", "convergeConfig"],
-                depends_on=[each.resource for each in args.after],
+                depends_on=list(args.after),
                 hooks=args.witness.hooks if args.witness else None,
             ),
         )

@@ -36,6 +36,7 @@ class Installation(pulumi.ComponentResource):
     """
 
     incarnation: pulumi.Output[str]
+    resource: command.local.Command
 
     def __init__(self, name: str, args: InstallationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("stele:release:Installation", name, None, opts)
@@ -57,6 +58,7 @@ class Installation(pulumi.ComponentResource):
             dir=str(CHECKOUT),
             opts=pulumi.ResourceOptions(parent=self),
         )
+        self.resource = installed
         self.incarnation = installed.stdout.apply(str.strip)
         self.register_outputs({"incarnation": self.incarnation})
 

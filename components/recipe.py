@@ -16,7 +16,7 @@ from components.settings import SECRET_KEY, Size
 
 
 class Capture(StrEnum):
-    """How the content of a volume is made consistent for a backup: a dump of its database, the broker's messages, or its
+    """How a volume's content is made consistent for a backup: a dump of its database, the broker's messages, or its
     files as they are."""
 
     DATABASE = "database"

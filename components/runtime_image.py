@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -21,6 +22,7 @@ class RuntimeImageArgs:
     blessed: pulumi.Input[str]
     builder: pulumi.Input[str]
     epoch: str
+    volumes: Sequence[str] = ()  # a task runner's: the runtimes whose volumes it works on
 
 
 class RuntimeImage(pulumi.ComponentResource):
@@ -52,7 +54,8 @@ class RuntimeImage(pulumi.ComponentResource):
                 "BUILDER": args.builder,
                 "RUNTIME": name,
                 "SOURCE_DATE_EPOCH": args.epoch,
-            },
+            }
+            | ({"VOLUMES": " ".join(args.volumes)} if args.volumes else {}),
             platforms=[build.Platform.LINUX_AMD64],
             builder=BUILDER,
             build_on_preview=False,

@@ -28,7 +28,7 @@ Label = TypeVar("Label")
 
 @dataclass(frozen=True, kw_only=True)
 class Mount:
-    """What a container sees at ``target``: a volume, or a folder of the host. ``own``: it is this runtime's own volume."""
+    """What a container sees at ``target``: a volume, or a folder of the host. ``own``: this runtime's own volume."""
 
     target: str
     volume: docker.Volume | None = None

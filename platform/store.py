@@ -65,7 +65,7 @@ def door_config(port: int, socket: str, passage: str = "") -> str:
 
 
 def passage(home: Home) -> Path:
-    """A folder for containers of this host: its socket `door.sock` is the door, for a container has its own loopback."""
+    """A folder for containers of this host, which have a loopback of their own: its `door.sock` is the door."""
     return home.run / "store"
 
 

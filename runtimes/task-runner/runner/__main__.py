@@ -7,10 +7,11 @@ import sys
 import time
 
 from . import settings as configured
+from .management import health
 from .night import back_up
 from .problem import Problem
 from .repository import Backups
-from .serve import health, main
+from .serve import main
 from .store import Store
 
 

@@ -1,7 +1,7 @@
 """What is backed up, made consistent: the order below is why nothing that was acknowledged is lost.
 
-A message is taken from the broker before the database is, and the database before files: what moves on meanwhile is in both, and
-every consumer stores a repeated message once. What arrives after the first capture belongs to the next backup.
+Messages are taken from the broker before the database is, and the database before files: what moves on meanwhile is in
+both, and every consumer stores a repeated message once. What arrives after the first capture is the next backup's.
 """
 
 from __future__ import annotations

@@ -8,10 +8,9 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .files import empty
 from .log import log
 from .problem import Problem
 from .settings import FLOWS, Settings, secret
@@ -37,18 +36,19 @@ class Database:
 
     def query(self, statement: str) -> str:
         """The answer as text, a line a row. Raises Problem with PostgreSQL's first line."""
-        return self._psql("--tuples-only", "--no-align", "--command", statement)
+        return self.psql("--tuples-only", "--no-align", "--command", statement)
 
     def run(self, script: str) -> None:
         """A script in one transaction, as the owner: all of it or nothing."""
-        self._psql("--single-transaction", "--file=-", data=f'set role "{self.owner}";\n{script}')
+        self.psql("--single-transaction", "--file=-", data=f'set role "{self.owner}";\n{script}')
 
     def load(self, dump: Path) -> None:
         """A dump in one transaction, as the owner."""
         role = ("--command", f'set role "{self.owner}"')
-        self._psql("--single-transaction", *role, "--file", str(dump))
+        self.psql("--single-transaction", *role, "--file", str(dump))
 
-    def _psql(self, *words: str, data: str | None = None) -> str:
+    def psql(self, *words: str, data: str | None = None) -> str:
+        """What psql prints. Raises Problem with PostgreSQL's first line."""
         options = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--dbname", self.name)
         done = subprocess.run(
             [BIN / "psql", *options, *words],
@@ -93,16 +93,17 @@ class Database:
             or "select '', 0 where false"
         )
         # psql holds the snapshot while pg_dump reads it.
+        dump = f'{BIN}/pg_dump --snapshot="$STELE_SNAPSHOT" --no-owner --no-privileges --file="$STELE_DUMP"'
         script = f"""
             begin transaction isolation level repeatable read read only;
             select pg_export_snapshot() as snapshot \\gset
             \\setenv STELE_SNAPSHOT :snapshot
-            \\! {BIN}/pg_dump --snapshot="$STELE_SNAPSHOT" --no-owner --no-privileges --file="$STELE_DUMP" >&2 && echo complete
+            \\! {dump} >&2 && echo complete
             {union};
         """
         env = {"STELE_DUMP": str(path), "PGDATABASE": self.name}
         words = ("--tuples-only", "--no-align", "--file=-")
-        said = Database(self.name, self.owner, self.env | env)._psql(*words, data=script).splitlines()
+        said = replace(self, env=self.env | env).psql(*words, data=script).splitlines()
         if "complete" not in said:
             raise Problem(f"database {self.name}: pg_dump failed; its reason is above in the log")
         said.remove("complete")
@@ -160,7 +161,7 @@ def _initialise(folder: Path) -> None:
         "--locale=C.UTF-8",
     )
     command = [
-        BIN / "initdb",
+        str(BIN / "initdb"),
         f"--pgdata={folder}",
         f"--username={SUPERUSER}",
         *options,
@@ -175,7 +176,7 @@ def _initialise(folder: Path) -> None:
 
 
 def _await(process: subprocess.Popen[bytes], env: dict[str, str], said: Path) -> None:
-    ready = [BIN / "pg_isready", "--quiet", "--dbname=postgres"]
+    ready = [str(BIN / "pg_isready"), "--quiet", "--dbname=postgres"]
     while subprocess.run(ready, env=os.environ | env, check=False).returncode:
         if process.poll() is not None:
             lines = said.read_text(errors="replace").strip().splitlines()
@@ -192,7 +193,7 @@ def migrate(database: Database, schema: dict[str, int]) -> int:
     if at > schema["needs"]:
         raise Problem(
             f"schema: the data is at {at}, this release needs {schema['needs']}: it cannot follow; "
-            "deploy the newer release, or restore an earlier backup out of place (restore: <backup>, in a stack of its own)"
+            "deploy the newer release, or restore an earlier backup in a stack of its own (restore: <backup>)"
         )
     if at < schema["oldest"]:
         raise Problem(
@@ -213,8 +214,3 @@ def migrate(database: Database, schema: dict[str, int]) -> int:
         database.run(script)
         log(f"migrated from schema {at} to {schema['needs']}")
     return schema["needs"]
-
-
-def scratch(folder: Path) -> Path:
-    """A folder for a cluster that is thrown away."""
-    return empty(folder)

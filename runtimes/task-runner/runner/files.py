@@ -25,6 +25,11 @@ def content(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if path.name not in OURS]
 
 
+def is_content(path: Path, digest: str) -> bool:
+    """Whether a file is there and has that SHA-256."""
+    return path.is_file() and sha256(path) == digest
+
+
 def walk(folder: Path) -> Iterator[Path]:
     """Every regular file of a volume's content, without unfinished ones (``*.tmp``)."""
     for top in content(folder):

@@ -1,7 +1,7 @@
-"""The one process: whatever is empty is loaded, whatever is there is kept, and the data is brought to the release's schema.
+"""The one process: what is empty is loaded, what is there is kept, and the data is brought to the release's schema.
 
-A new installation, an update, a move and disaster recovery go through the same STEPS. They differ only in what is found: a
-volume that is empty or not, a backup in the account or only the release's vanilla one.
+A new installation, an update, a move and disaster recovery go through the same STEPS. They differ only in what is
+found: volumes that are empty or not, a backup in the account or only the release's vanilla one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from . import database
@@ -27,9 +26,10 @@ from .problem import Problem
 from .repository import Backups
 from .settings import DATA, Settings, Volume
 from .store import Store
-from .verify import SCRATCH, checked, same
+from .verify import checked, same
 
 STEPS = ("look", "find", "fetch", "check", "place", "migrate", "open")
+SCRATCH = DATA / "loading"  # never the one of a predecessor that is still verifying a backup
 LOADED, LOADING = "loaded", "loading"
 PATIENCE = 60  # seconds for a database that somebody else serves
 
@@ -73,7 +73,7 @@ class Load:
         self.report["empty"] = [volume.name for volume in self.wanting]
 
     def _find(self) -> None:
-        """The newest backup, the one that was asked for, or the vanilla one; also when nothing is empty: a wrong name is told."""
+        """The newest backup, the one that was asked for, or the vanilla one. A wrong name is told in any case."""
         if self.settings.restore != "vanilla":
             self.record = Backups(self.store, self.settings.source).choose(self.settings.restore)
         if not self.wanting:
@@ -127,7 +127,9 @@ class Load:
         for volume in self.wanting:
             write(volume.notes / LOADING, {"from": self.report["from"]})
             log(f"loading {volume.name}")
-            _KINDS[volume.capture](self, volume)
+            {"database": self._place_database, "messages": self._place_messages, "files": self._place_files}[
+                volume.capture
+            ](volume)
             self.placed.append(volume)
 
     def _migrate(self) -> None:
@@ -225,9 +227,6 @@ def _clear(volume: Volume) -> None:
     for path in volume.notes.iterdir():
         if path.name != LOADING:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-_KINDS = {"database": Load._place_database, "messages": Load._place_messages, "files": Load._place_files}
 
 
 def was_loaded() -> dict[str, Any]:

@@ -92,8 +92,9 @@ def _stored(backups: Backups, settings: Settings, name: str, moment: datetime) -
 def newest_incarnation(store: Store, stack: str) -> dict[str, Any]:
     """The stack's exact configuration and release, as `pulumi up` recorded it last; empty when it never did."""
     prefix = f"stacks/{stack}/incarnations"
-    names = sorted(entry["Path"] for entry in store.list(prefix))
-    return dict(json.loads(store.read(f"{prefix}/{names[-1]}"))) if names else {}
+    # By the store's clock: whose own was wrong must not hide what comes after.
+    listed = sorted(store.list(prefix), key=lambda entry: str(entry["ModTime"]))
+    return dict(json.loads(store.read(f"{prefix}/{listed[-1]['Path']}"))) if listed else {}
 
 
 def _keep_failure(backups: Backups, failure: dict[str, Any]) -> None:

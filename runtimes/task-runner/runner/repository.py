@@ -1,23 +1,22 @@
 """Backups of one stack in its account: encrypted, content-addressed restic repositories, and a record for each backup.
 
-Keys: ``backups/<stack>/<month>/...`` is a repository, ``backups/<stack>/records/<name>.<sha256>.json`` a record. A record names
-every object that its backup needs. Objects of a repository are named by the SHA-256 of their content, so whatever is damaged
-shows before it is used, and of a key that was overwritten the right version is found by its content.
+``backups/<stack>/<month>/...`` is a repository, ``backups/<stack>/records/<name>.<sha256>.json`` a record, which names
+every object that its backup needs. A repository's objects are named by the SHA-256 of their content: whatever is
+damaged shows before it is used, and of a key that was overwritten the right version is found by its content.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .files import sha256
+from .files import empty, is_content
 from .log import log
 from .problem import Problem
 from .settings import DATA, secret
@@ -54,30 +53,19 @@ class Backups:
         name of another backup does not take its place.
         """
         prefix = f"{self._prefix}/records"
+        listed = sorted(self.store.list(prefix), key=lambda entry: str(entry["ModTime"]))
+        names = {entry["Path"]: match for entry in listed if (match := _RECORD.fullmatch(entry["Path"]))}
+        folder = DATA / "records"
+        unknown = [path for path, match in names.items() if not is_content(folder / path, match[2])]
+        self.store.fetch(prefix, unknown, folder)
         found: dict[str, dict[str, Any]] = {}
-        listed = sorted(self.store.list(prefix), key=lambda entry: entry["ModTime"])
-        for entry in listed:
-            name = _RECORD.fullmatch(entry["Path"])
-            if name and name[1] not in found and (content := self._record(prefix, entry["Path"], name[2])):
-                found[name[1]] = content
+        for path, match in names.items():
+            if not is_content(folder / path, match[2]):
+                log(f"record {path} is not what its name says; looking for its older versions")
+                self._fetch_versions(prefix, {path: match[2]}, folder)
+            if match[1] not in found and is_content(folder / path, match[2]):
+                found[match[1]] = dict(json.loads((folder / path).read_bytes()))
         return dict(sorted(found.items()))
-
-    def _record(self, prefix: str, path: str, digest: str) -> dict[str, Any] | None:
-        names = [path]
-        names += [
-            each["Path"] for each in self.store.list(prefix, versions=True) if _VERSION.sub("", each["Path"]) == path
-        ]
-        for at, name in enumerate(names):
-            text = self.store.read(f"{prefix}/{name}") if at == 0 else self._old_version(prefix, name)
-            if hashlib.sha256(text).hexdigest() == digest:
-                return dict(json.loads(text))
-            log(f"record {name} is not what its name says")
-        return None
-
-    def _old_version(self, prefix: str, name: str) -> bytes:
-        folder = DATA / "scratch" / "versions"
-        self.store.fetch(prefix, [name], folder, versions=True)
-        return (folder / name).read_bytes() if (folder / name).exists() else b""
 
     def keep(self, record: dict[str, Any]) -> None:
         """Write a record; from here on the backup exists."""
@@ -133,12 +121,7 @@ class Backups:
 
     def _restic(self, repository: str, *words: str, cwd: Path = DATA) -> bytes:
         url = f"rclone:{REMOTE}:{self.store.bucket}/{self._prefix}/{repository}"
-        before = os.getcwd()
-        os.chdir(cwd)
-        try:
-            return run([*RESTIC, "--repo", url, *words], self._env, f"backup to {self.store.endpoint}")
-        finally:
-            os.chdir(before)
+        return run([*RESTIC, "--repo", url, *words], self._env, f"backup to {self.store.endpoint}", cwd=cwd)
 
     # Reading
 
@@ -150,32 +133,27 @@ class Backups:
         prefix = f"{self._prefix}/{record['repository']}"
         wanted: dict[str, int] = record["objects"]
         self.store.fetch(prefix, wanted, folder)
-        wrong = [path for path in wanted if not self._intact(folder, path, record)]
+        digests = {path: record["config"] if path == "config" else path.rpartition("/")[2] for path in wanted}
+        wrong = {path: digest for path, digest in digests.items() if not is_content(folder / path, digest)}
         if wrong:
             log(f"{len(wrong)} objects are not what was stored; looking for their older versions")
-            self._fetch_versions(prefix, wrong, folder, record)
-        wrong = [path for path in wrong if not self._intact(folder, path, record)]
-        if wrong:
+            self._fetch_versions(prefix, wrong, folder)
+        lost = [path for path, digest in wrong.items() if not is_content(folder / path, digest)]
+        if lost:
             raise Problem(
-                f"backup {record['name']}: {len(wrong)} of {len(wanted)} objects are missing or damaged, such as "
-                f"{prefix}/{wrong[0]}; choose another one (restore: <backup>)"
+                f"backup {record['name']}: {len(lost)} of {len(wanted)} objects are missing or damaged, such as "
+                f"{prefix}/{lost[0]}; choose another one (restore: <backup>)"
             )
 
-    @staticmethod
-    def _intact(folder: Path, path: str, record: dict[str, Any]) -> bool:
-        digest = record["config"] if path == "config" else path.rpartition("/")[2]
-        file = folder / path
-        return file.is_file() and sha256(file) == digest
-
-    def _fetch_versions(self, prefix: str, wrong: Sequence[str], folder: Path, record: dict[str, Any]) -> None:
-        older = folder / ".versions"
-        found = [each["Path"] for each in self.store.list(prefix, versions=True) if _VERSION.search(each["Path"])]
-        found = [name for name in found if _VERSION.sub("", name) in wrong]
+    def _fetch_versions(self, prefix: str, wanted: Mapping[str, str], folder: Path) -> None:
+        """Of keys that were overwritten, the version with the wanted digest: object lock has kept it."""
+        older = empty(folder / ".versions")
+        listed = [entry["Path"] for entry in self.store.list(prefix, versions=True)]
+        found = [name for name in listed if _VERSION.search(name) and _VERSION.sub("", name) in wanted]
         self.store.fetch(prefix, found, older, versions=True)
         for name in found:
             path = _VERSION.sub("", name)
-            digest = record["config"] if path == "config" else path.rpartition("/")[2]
-            if (older / name).is_file() and sha256(older / name) == digest:
+            if is_content(older / name, wanted[path]):
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 (older / name).replace(folder / path)
         shutil.rmtree(older, ignore_errors=True)

@@ -113,10 +113,10 @@ def said(output: bytes) -> str:
     )
 
 
-def run(command: Sequence[str | Path], env: dict[str, str], what: str, *, data: bytes | None = None) -> bytes:
+def run(command: Sequence[str | Path], env: dict[str, str], what: str, *, cwd: Path | None = None) -> bytes:
     """Run a program; Problem with what it said when it fails."""
     try:
-        done = subprocess.run([str(word) for word in command], env=env, input=data, capture_output=True, check=False)
+        done = subprocess.run([str(word) for word in command], env=env, cwd=cwd, capture_output=True, check=False)
     except OSError as error:
         raise Problem(f"{what}: {command[0]} does not start: {error.strerror}") from None
     if done.returncode:

@@ -13,7 +13,7 @@ from .problem import Problem
 from .repository import Backups
 from .settings import DATA, Settings
 
-SCRATCH = DATA / "scratch"
+SCRATCH = DATA / "verifying"
 
 
 def verify(backups: Backups, record: dict[str, Any], settings: Settings) -> None:

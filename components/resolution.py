@@ -1,0 +1,99 @@
+"""What an environment's settings come to, checked before anything is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from components.backup_status import Status
+from components.manifest import Manifest, RuntimeRelease
+from components.release_store import ReleaseStore, store_of
+from components.settings import EnvironmentSettings, SettingsError
+from components.storage_reference import vendor_of
+
+
+def resolve(settings: EnvironmentSettings) -> tuple[Manifest, dict[str, RuntimeRelease]]:
+    """The release of the settings' version and its active runtimes. Raises ReleaseError or SettingsError."""
+    store = store_of(settings.releases, vendor_of(settings.vendor))
+    manifest = store.read(settings.product, settings.version)
+    wanted = settings.runtimes if settings.runtimes is not None else tuple(manifest.runtimes)
+    for name in [*wanted, *(key for key in settings.sizing if key != "default")]:
+        if name not in manifest.runtimes:
+            key = "runtimes" if name in wanted else "sizing"
+            raise SettingsError(
+                key, name, f"runtimes of release {manifest.version}: {', '.join(sorted(manifest.runtimes))}"
+            )
+    if settings.storage is None:  # without an account nothing is backed up
+        wanted = tuple(name for name in wanted if not manifest.runtimes[name].recipe.tasks)
+    if settings.fenced:  # without a front door nothing is accepted
+        wanted = tuple(name for name in wanted if not manifest.runtimes[name].recipe.front)
+    active = {name: manifest.runtimes[name] for name in sorted(wanted)}
+    for name, runtime in active.items():
+        missing = [need for need in runtime.recipe.needs if need not in active]
+        if missing:
+            raise SettingsError(
+                "runtimes", list(wanted), f"{name} needs {', '.join(missing)}: add it, or leave {name} out"
+            )
+        if settings.size_of(name) not in runtime.recipe.sizing:
+            sizes = ", ".join(sorted(runtime.recipe.sizing))
+            raise SettingsError("sizing", str(settings.size_of(name)), f"sizes of {name} in this release: {sizes}")
+    _check_secrets(settings, store, manifest, active)
+    return manifest, active
+
+
+def _check_secrets(
+    settings: EnvironmentSettings, store: ReleaseStore, manifest: Manifest, active: Mapping[str, RuntimeRelease]
+) -> None:
+    """Every secret that an active runtime names must be there, and none that no published release knows.
+
+    One that only a newer release knows must not stand in the way of going back.
+    """
+    for name, runtime in active.items():
+        for secret in runtime.recipe.secrets:
+            if secret not in settings.secrets:
+                raise SettingsError(
+                    secret, "(not set)", f"a secret for {name}; pulumi config set --secret {secret} VALUE"
+                )
+    known = _secrets_of(manifest)
+    for secret in settings.secrets:
+        elsewhere = (_secrets_of(store.read(manifest.product, version)) for version in store.versions(manifest.product))
+        if secret not in known and not any(secret in secrets for secrets in elsewhere):
+            allowed = f"secrets of release {manifest.version}: {', '.join(sorted(known))}; pulumi config rm {secret}"
+            raise SettingsError(secret, "(unknown key)", allowed)
+
+
+def check_schema(settings: EnvironmentSettings, manifest: Manifest, before: Mapping[str, Any]) -> None:
+    """A release that the data of this stack cannot follow is refused. ``before``: the stack's last outputs."""
+    at, needs, oldest = before.get("schema"), manifest.schema["needs"], manifest.schema["oldest"]
+    if settings.storage is None or at is None:
+        return
+    if at > needs:
+        raise SettingsError(
+            "version",
+            settings.version,
+            f"one that runs on schema {at:g}, where this stack's data is (this one needs {needs}). Earlier data and "
+            f"this version: in a stack of its own, with restore: {pulumi.get_stack()}/<backup from before>",
+        )
+    if at < oldest:
+        raise SettingsError(
+            "version", settings.version, f"one that starts from schema {at:g} (this one from {oldest}); deploy it first"
+        )
+
+
+def check_backups(settings: EnvironmentSettings, status: Status, *, new: bool) -> None:
+    """Stop before anything is declared: an unknown backup in any case, a bad store where nothing runs yet.
+
+    A stack that runs must be able to go back to its last version while the store is down.
+    """
+    if status.store is not None and (new or settings.restore != "newest"):
+        raise SettingsError("storage", settings.storage, f"an account that answers ({status.store})")
+    wanted = settings.restore.rpartition("/")[2]
+    if wanted not in {"newest", "vanilla", *status.backups}:
+        known = ", ".join(status.backups[-5:]) or "none yet"
+        raise SettingsError("restore", settings.restore, f"newest, vanilla, or a backup; the last ones: {known}")
+
+
+def _secrets_of(manifest: Manifest) -> set[str]:
+    return {secret for runtime in manifest.runtimes.values() for secret in runtime.recipe.secrets}
