@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from components.boundary import CHECKOUT
+from components.manifest import FIRST_SCHEMA
 from components.recipe import Recipe, RecipeError, recipe_of
 from components.settings import NAME
 
@@ -87,6 +88,25 @@ def family(name: str) -> Family:
         core=str(plain.pop("core")),
         defaults=plain,
     )
+
+
+def data_schema(product: str) -> dict[str, int]:
+    """The database schema that a product's release needs, and the oldest it starts from (``product.yaml``)."""
+    path = RUNTIMES / product / "product.yaml"
+    if not path.exists():
+        return dict(FIRST_SCHEMA)
+    schema = _yaml(path).get("schema")
+    whole = isinstance(schema, dict) and set(schema) == {"needs", "oldest"}
+    if (
+        not whole
+        or not all(type(each) is int for each in schema.values())
+        or not 1 <= schema["oldest"] <= schema["needs"]
+    ):
+        raise RecipeError(
+            f"runtimes/{product}/product.yaml: schema: {schema!r} is not allowed; allowed: "
+            "{needs: N, oldest: M}, whole numbers from 1, oldest not above needs"
+        )
+    return dict(schema)
 
 
 NAME_LENGTH = 26  # <stack of 20>-<runtime>-gate-<hash of 10> must fit into the engine's 63

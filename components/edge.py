@@ -80,7 +80,7 @@ def _gate(args: EdgeArgs, door: ImmutableService) -> ImmutableServiceArgs:
         network=args.host_network,
         files={_GATE_FILE: "".join(f"{key}={value}\n" for key, value in properties.items())},
         secrets=(),
-        volume=None,
+        mounts=(),
         command=(GATE, "hold"),
         health=(GATE, "check"),
         publish=False,

@@ -12,6 +12,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components import change, swarm
+from components.backup import STORAGE_SECRET, Backup, BackupArgs
 from components.boundary import stop
 from components.configuration import Configurations
 from components.edge import Edge, EdgeArgs
@@ -19,7 +20,8 @@ from components.immutable_service import ImmutableService, ImmutableServiceArgs,
 from components.manifest import Manifest, RuntimeRelease, fingerprint
 from components.release_store import ReleaseError, ReleaseStore, store_of
 from components.settings import EnvironmentSettings, SettingsError
-from components.storage_reference import vendor_of
+from components.storage_reference import account_of, vendor_of
+from components.swarm import Mount
 from components.witness import Witness
 
 ENVIRONMENT_FILE = "/etc/stele/environment.properties"
@@ -41,6 +43,10 @@ def resolve(settings: EnvironmentSettings) -> tuple[Manifest, dict[str, RuntimeR
             raise SettingsError(
                 key, name, f"runtimes of release {manifest.version}: {', '.join(sorted(manifest.runtimes))}"
             )
+    if settings.storage is None:  # without an account nothing is backed up
+        wanted = tuple(name for name in wanted if not manifest.runtimes[name].recipe.tasks)
+    if settings.fenced:  # without a front door nothing is accepted
+        wanted = tuple(name for name in wanted if not manifest.runtimes[name].recipe.front)
     active = {name: manifest.runtimes[name] for name in sorted(wanted)}
     for name, runtime in active.items():
         missing = [need for need in runtime.recipe.needs if need not in active]
@@ -93,11 +99,14 @@ class Environment(pulumi.ComponentResource):
 
     def __init__(self, name: str, settings: EnvironmentSettings, opts: pulumi.ResourceOptions | None = None) -> None:
         try:  # before anything is declared
+            account = account_of("storage", settings.storage) if settings.storage else None
+            if account is not None:
+                settings = replace(settings, secrets={**settings.secrets, STORAGE_SECRET: account.secret_key})
             manifest, active = resolve(settings)
         except (ReleaseError, SettingsError) as error:
             stop(str(error))
         super().__init__("stele:environment:Environment", name, None, opts)
-        self._name, self._settings, self._manifest = name, settings, manifest
+        self._name, self._settings, self._manifest, self._account = name, settings, manifest, account
         self._child = pulumi.ResourceOptions(parent=self)
         self._configurations = Configurations(name, self._child)
         self._witness = Witness()
@@ -111,20 +120,29 @@ class Environment(pulumi.ComponentResource):
         )
         needed = {secret for runtime in active.values() for secret in runtime.recipe.secrets}
         secrets = {key: self._secret(key, settings.secrets[key]) for key in sorted(needed)}
-        behind = {
-            key: ImmutableService(key, self._generation(runtime, network, secrets), self._child)
+        volumes = {key: self._volume(runtime) for key, runtime in active.items() if runtime.recipe.volume}
+        generations = {
+            key: self._generation(runtime, network, secrets, volumes.get(key)) for key, runtime in active.items()
+        }
+        runners = {
+            key: self._backup(key, generations[key], active, volumes)
             for key, runtime in active.items()
-            if not runtime.recipe.front
+            if runtime.recipe.tasks
+        }
+        # What the data must be is done before anything uses it.
+        loaded = tuple(backup.runner for backup in runners.values())
+        behind = {
+            key: ImmutableService(key, replace(generations[key], after=loaded), self._child)
+            for key, runtime in active.items()
+            if not runtime.recipe.front and not runtime.recipe.tasks
         }
         # The door moves last: it announces the version, so everything behind it is that version and healthy.
         doors = {
-            key: self._edge(
-                key, replace(self._generation(runtime, network, secrets), after=tuple(behind.values())), active
-            )
+            key: self._edge(key, replace(generations[key], after=tuple(behind.values())), active)
             for key, runtime in active.items()
             if runtime.recipe.front
         }
-        services: dict[str, ImmutableService | Edge] = {**behind, **doors}
+        services: dict[str, ImmutableService | Edge | Backup] = {**runners, **behind, **doors}
         self.outputs = self._outputs(active, services)
         self.register_outputs(self.outputs)
 
@@ -139,9 +157,7 @@ class Environment(pulumi.ComponentResource):
         )
         return MountedSecret(name=key, content=content, resource=resource)
 
-    def _volume(self, runtime: RuntimeRelease) -> docker.Volume | None:
-        if runtime.recipe.volume is None:
-            return None
+    def _volume(self, runtime: RuntimeRelease) -> docker.Volume:
         return docker.Volume(
             f"{runtime.name}-data",
             name=f"{self._name}-{runtime.name}-data",
@@ -151,10 +167,16 @@ class Environment(pulumi.ComponentResource):
         )
 
     def _generation(
-        self, runtime: RuntimeRelease, network: docker.Network, secrets: Mapping[str, MountedSecret]
+        self,
+        runtime: RuntimeRelease,
+        network: docker.Network,
+        secrets: Mapping[str, MountedSecret],
+        volume: docker.Volume | None,
     ) -> ImmutableServiceArgs:
         # Nothing of one runtime alone: the same content is one object. What a runtime needs answers under its own name.
         properties = {"ENVIRONMENT": self._name, "DRAIN_SECONDS": str(runtime.recipe.stop.drain)}
+        if self._account is not None and volume is not None and not runtime.recipe.tasks:
+            properties["LOAD"] = "required"  # an empty volume may be one that is still to be loaded
         return ImmutableServiceArgs(
             environment=self._name,
             image=runtime.image(self._settings.registry),
@@ -164,10 +186,28 @@ class Environment(pulumi.ComponentResource):
             configurations=self._configurations,
             files={ENVIRONMENT_FILE: "".join(f"{key}={value}\n" for key, value in sorted(properties.items()))},
             secrets=tuple(secrets[key] for key in runtime.recipe.secrets),
-            volume=self._volume(runtime),
+            mounts=(Mount(target=runtime.recipe.volume or "", volume=volume, own=True),) if volume else (),
             window=self._settings.window,
             witness=self._witness,
         )
+
+    def _backup(
+        self,
+        key: str,
+        generation: ImmutableServiceArgs,
+        active: Mapping[str, RuntimeRelease],
+        volumes: Mapping[str, docker.Volume],
+    ) -> Backup:
+        assert self._account is not None, "resolve leaves task runners out without an account"
+        args = BackupArgs(
+            service=generation,
+            settings=self._settings,
+            account=self._account,
+            schema=self._manifest.schema,
+            runtimes=active,
+            volumes={name: volume for name, volume in volumes.items() if name != key},
+        )
+        return Backup(key, args, self._child)
 
     def _edge(self, key: str, generation: ImmutableServiceArgs, active: Mapping[str, RuntimeRelease]) -> Edge:
         version = {
@@ -192,7 +232,7 @@ class Environment(pulumi.ComponentResource):
         return fingerprint([runtime.recipe_version, runtime.recipe.to_json(), size])
 
     def _outputs(
-        self, active: Mapping[str, RuntimeRelease], services: Mapping[str, ImmutableService | Edge]
+        self, active: Mapping[str, RuntimeRelease], services: Mapping[str, ImmutableService | Edge | Backup]
     ) -> dict[str, Any]:
         edges = [service for service in services.values() if isinstance(service, Edge)]
         running = {key: service.service for key, service in services.items()}

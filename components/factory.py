@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 
 from components.archive import archives_of
-from components.blueprint import Blueprint, Family, blueprints, family, template
+from components.blueprint import Blueprint, Family, blueprints, data_schema, family, template
 from components.boundary import stop
 from components.manifest import sha256
 from components.recipe import RecipeError
@@ -31,6 +31,7 @@ class Factory(pulumi.ComponentResource):
         try:  # before anything is declared
             whole = template()
             runtimes = blueprints(settings.product)
+            schema = data_schema(settings.product)
             families = {kin: family(kin) for kin in sorted({runtime.family for runtime in runtimes.values()})}
             archives = archives_of(settings.product, runtimes)
             vendor = vendor_of(settings.vendor)
@@ -58,6 +59,7 @@ class Factory(pulumi.ComponentResource):
             ReleaseArgs(
                 settings=settings,
                 template=whole.version,
+                schema=schema,
                 families={kin: _family_entry(each, templates[kin]) for kin, each in families.items()},
                 runtimes={key: _entry(runtimes[key], families, image) for key, image in images.items()},
                 archives={key: {"digest": sha256(tar), "size": len(tar)} for key, tar in archives.items()},

@@ -19,6 +19,7 @@ from components.configuration import Configurations
 from components.manifest import digest_of, fingerprint
 from components.recipe import Recipe, Sizing
 from components.settings import GENERATION_PORTS
+from components.swarm import Mount
 from components.witness import Witness
 
 FRONT_PORT = 8080  # where the front door listens inside its container
@@ -46,7 +47,7 @@ class ImmutableServiceArgs:
     ``configurations`` makes objects of.
     ``network`` is the id of the environment's network, or of the host's own when ``on_host``: then the task may set the
     host's packet filter. ``window`` (seconds) replaces the recipe's. ``command`` and ``health`` replace the image's
-    entry point and the health hook. ``publish`` puts the front door's port on a host port of this generation's own.
+    entry point and the health hook. ``mounts``: its own volume, and what a task runner sees of others. ``publish`` puts the front door's port on a host port of this generation's own.
     ``after``: services that are healthy before this one is created, and deleted only when it is gone (`depends_on` of a
     component does not reach its children). ``witness`` tells why a creation failed.
     """
@@ -59,7 +60,7 @@ class ImmutableServiceArgs:
     configurations: Configurations
     files: Mapping[str, str]
     secrets: Sequence[MountedSecret] = ()
-    volume: docker.Volume | None = None
+    mounts: Sequence[Mount] = ()
     window: int | None = None
     command: Sequence[str] = ()
     health: Sequence[str] = (swarm.HEALTH_HOOK, "ready")
@@ -82,7 +83,7 @@ class ImmutableServiceArgs:
             "health": list(self.health),
             "publish": self.publish,
             "on_host": self.on_host,
-        }
+        } | ({"mounts": more} if (more := [str(mount) for mount in self.mounts if not mount.own]) else {})
 
 
 class ImmutableService(pulumi.ComponentResource):
@@ -125,7 +126,7 @@ class ImmutableService(pulumi.ComponentResource):
                     window=window,
                     configs=configs,
                     secrets={secret.name: secret.resource for secret in args.secrets},
-                    volume=args.volume,
+                    mounts=args.mounts,
                     on_host=args.on_host,
                 ),
                 networks_advanceds=[swarm.network(args.network, None if args.on_host else name)],

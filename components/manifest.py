@@ -11,6 +11,7 @@ from typing import Any
 from components.recipe import Recipe, recipe_of
 
 SCHEMA = 1
+FIRST_SCHEMA = {"needs": 1, "oldest": 1}  # of the database, where a release declares none
 # What may be published beside a manifest, by its key there: the backup that a new installation begins with, and files
 # that belong to the version. Each is one archive, ``<key>.tar``.
 ARCHIVES = ("vanilla", "files")
@@ -70,6 +71,7 @@ class Manifest:
     name: str
     product: str
     template: str  # version of the runtime template
+    schema: Mapping[str, int]  # of the database: what the release ``needs``, and the ``oldest`` it starts from
     runtimes: Mapping[str, RuntimeRelease]
     digest: str  # of the content
     provenance: Mapping[str, Any]  # git commit and time of publication: recorded, not part of the identity
@@ -84,13 +86,14 @@ def content_of(
     template: str,
     families: Mapping[str, Any],
     runtimes: Mapping[str, Any],
+    data: Mapping[str, int] | None = None,
     archives: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """The part of a manifest that is its identity, in plain form.
+    """The part of a manifest that is its identity, in plain form. ``data``: the database schema that it declares.
 
-    An archive is a key only where there is one: what was published before there were any keeps its digest.
+    An archive, and ``data``, are keys only where there are any: what was published before keeps its digest.
     """
-    return {
+    return ({"data": dict(data)} if data else {}) | {
         "schema": SCHEMA,
         "version": version,
         "name": name,
@@ -133,6 +136,7 @@ def manifest_of(document: Mapping[str, Any]) -> Manifest:
         name=content["name"],
         product=content["product"],
         template=content["template"],
+        schema=content.get("data", FIRST_SCHEMA),
         runtimes=runtimes,
         digest=digest,
         provenance=document["provenance"],

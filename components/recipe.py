@@ -9,9 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any
 
 from components.settings import SECRET_KEY, Size
+
+
+class Capture(StrEnum):
+    """How the content of a volume is made consistent for a backup: a dump of its database, the broker's messages, or its
+    files as they are."""
+
+    DATABASE = "database"
+    MESSAGES = "messages"
+    FILES = "files"
 
 
 class RecipeError(ValueError):
@@ -57,10 +67,19 @@ class Recipe:
     health: Health
     stop: Stop
     front: bool  # this runtime is the front door: it listens where callers come in
+    capture: Capture = Capture.FILES
+    tasks: bool = False  # this runtime is the task runner: it loads every volume, and backs them up
 
     def to_json(self) -> dict[str, Any]:
-        """The plain form that the manifest holds; :func:`recipe_of` reads it back."""
-        return asdict(self) | {"needs": list(self.needs), "secrets": list(self.secrets)}
+        """The plain form that the manifest holds; :func:`recipe_of` reads it back.
+
+        Keys that came later are left out at their default: releases from before them keep their digest.
+        """
+        plain = asdict(self) | {"needs": list(self.needs), "secrets": list(self.secrets)}
+        for key, default in (("capture", Capture.FILES), ("tasks", False)):
+            if plain[key] == default:
+                del plain[key]
+        return plain
 
 
 def _laid_over(family: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,7 +91,7 @@ def _laid_over(family: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
-_KEYS = {"needs", "secrets", "volume", "sizing", "health", "stop", "front"}
+_KEYS = {"needs", "secrets", "volume", "sizing", "health", "stop", "front", "capture", "tasks"}
 _NAMED = re.compile(r"[a-z][a-z0-9-]{0,38}")
 
 
@@ -99,6 +118,14 @@ def _volume(plain: Mapping[str, Any]) -> str | None:
     if volume is not None and not (isinstance(volume, str) and volume.startswith("/")):
         raise ValueError(f"volume: {volume!r} is not allowed; allowed: an absolute path, e.g. /data")
     return volume
+
+
+def _capture(plain: Mapping[str, Any]) -> Capture:
+    value = plain.get("capture", Capture.FILES)
+    try:
+        return Capture(value)
+    except ValueError:
+        raise ValueError(f"capture: {value!r} is not allowed; allowed: {', '.join(Capture)}") from None
 
 
 def _numbers(kind: str, figures: object) -> Mapping[str, Any]:
@@ -130,6 +157,8 @@ def recipe_of(source: str, own: Mapping[str, Any], family: Mapping[str, Any] | N
             health=Health(**_numbers("health", plain["health"])),
             stop=Stop(**_numbers("stop", plain["stop"])),
             front=bool(plain.get("front", False)),
+            capture=_capture(plain),
+            tasks=bool(plain.get("tasks", False)),
         )
     except KeyError as missing:
         raise RecipeError(f"{source}: {missing.args[0]} is not set; see runtimes/README.md for the keys") from None

@@ -25,6 +25,7 @@ class ReleaseArgs:
 
     settings: ReleaseSettings
     template: str
+    schema: Mapping[str, int]
     families: Mapping[str, Mapping[str, Any]]
     runtimes: Mapping[str, Mapping[str, Any]]
     archives: Mapping[str, Mapping[str, Any]]
@@ -46,6 +47,7 @@ class Release(pulumi.ComponentResource):
                     name=settings.name,
                     product=settings.product,
                     template=args.template,
+                    data=args.schema,
                     archives=args.archives,
                     **entries,
                 )

@@ -12,7 +12,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 VERSION = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,38}")
@@ -20,6 +22,8 @@ DNS_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-
 REGISTRY = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:\d{1,5})?(/[a-z0-9._-]+)*")
 CUSTOMER = re.compile(r"[a-z0-9][a-z0-9-]{1,50}[a-z0-9]")  # its bucket's name fits into 63
 LONGEST_RETENTION = 36_500  # days
+BACKUP = re.compile(rf"newest|vanilla|({NAME.pattern}/)?(newest|\d{{4}}-\d\d-\d\dT\d\d-\d\d-\d\dZ)")
+ZONES = Path("/usr/share/zoneinfo")
 SECRET = re.compile(r"[\x21-\x7e]{8,128}")
 
 
@@ -90,6 +94,10 @@ class EnvironmentSettings:
     registry: str
     releases: str
     product: str
+    storage: str | None = None  # the storage stack of the account where backups go; None: there are none
+    restore: str = "newest"  # what is loaded into volumes that are empty: newest, vanilla, or [stack/]name of a backup
+    timezone: str = "UTC"
+    fenced: bool = False  # nothing is accepted any more: the stack is being moved
     vendor: str | None = None  # the storage stack whose account has the releases; None: the folder `releases` alone
     secrets: Mapping[str, str] = field(repr=False)  # plain text: wrapped in Output.secret at the boundary
 
@@ -190,6 +198,19 @@ _name = _match(NAME, "lower-case letters, digits and hyphens, starting with a le
 _registry = _match(REGISTRY, "HOST[:PORT][/PATH] of a container registry")
 _store = _match(re.compile(r"\S{1,512}"), "the folder that holds the published releases")
 
+
+def _timezone(key: str, value: str) -> str:
+    allowed = "a time zone of the IANA database, e.g. Europe/Amsterdam"
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}", value):
+        raise SettingsError(key, value, allowed)
+    try:
+        ZoneInfo(value)
+    except ZoneInfoNotFoundError:
+        if ZONES.is_dir():  # a host without the database cannot tell; the task runner has one
+            raise SettingsError(key, value, allowed) from None
+    return value
+
+
 _COMMON: dict[str, Callable[[str, str], Any]] = {
     "version": _version,
     "product": _name,
@@ -205,6 +226,10 @@ ENVIRONMENT_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {
     "port": _port,
     "exposure": _member(Exposure),
     "window": _integer(5, 3600),
+    "storage": _match(NAME, "the name of a storage stack"),
+    "restore": _match(BACKUP, "newest, vanilla, or a backup [of another stack]: [STACK/]2026-11-25T02-00-00Z"),
+    "timezone": _timezone,
+    "fenced": _switch,
 }
 STORAGE_KEYS: dict[str, Callable[[str, str], Any]] = {
     "customer": _match(CUSTOMER, "3 to 52 lower-case letters, digits and hyphens, none at an end"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import pulumi
@@ -23,6 +24,19 @@ CHECKOUT_LABEL = "stele.checkout"  # whose platform this is, where several check
 RESTART = docker.ServiceTaskSpecRestartPolicyArgs(condition="any", delay="2s", max_attempts=0, window="0s")
 
 Label = TypeVar("Label")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mount:
+    """What a container sees at ``target``: a volume, or a folder of the host. ``own``: it is this runtime's own volume."""
+
+    target: str
+    volume: docker.Volume | None = None
+    folder: str | None = None
+    own: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.folder or 'volume'}:{self.target}"
 
 
 def labels(kind: Callable[..., Label], environment: str) -> list[Label]:
@@ -72,7 +86,7 @@ def container(
     window: int,
     configs: Mapping[str, docker.ServiceConfig],
     secrets: Mapping[str, docker.Secret],
-    volume: docker.Volume | None,
+    mounts: Sequence[Mount],
     on_host: bool,
 ) -> docker.ServiceTaskSpecContainerSpecArgs:
     """The container of one generation."""
@@ -93,7 +107,7 @@ def container(
         stop_grace_period=_duration(recipe.stop.grace),
         configs=[_config(path, config) for path, config in configs.items()],
         secrets=[_secret(name, secret) for name, secret in secrets.items()],
-        mounts=[_mount(recipe, volume)] if volume else None,
+        mounts=[_mount(mount) for mount in mounts] or None,
     )
 
 
@@ -124,5 +138,7 @@ def _secret(name: str, secret: docker.Secret) -> docker.ServiceTaskSpecContainer
     )
 
 
-def _mount(recipe: Recipe, volume: docker.Volume) -> docker.ServiceTaskSpecContainerSpecMountArgs:
-    return docker.ServiceTaskSpecContainerSpecMountArgs(type="volume", source=volume.name, target=recipe.volume or "")
+def _mount(mount: Mount) -> docker.ServiceTaskSpecContainerSpecMountArgs:
+    if mount.volume is None:
+        return docker.ServiceTaskSpecContainerSpecMountArgs(type="bind", source=mount.folder, target=mount.target)
+    return docker.ServiceTaskSpecContainerSpecMountArgs(type="volume", source=mount.volume.name, target=mount.target)

@@ -69,6 +69,7 @@ def env(home: Home) -> None:
         "STELE_BUILDER": builder.NAME,
         "STELE_REGISTRY": f"127.0.0.1:{settings.registry_port}",
         "STELE_STORE": store.address(settings),
+        "STELE_STORE_PASSAGE": str(store.passage(home)),
         "STELE_STORE_ADMIN": str(store.keys(home)),
         "STELE_CHECKOUT_ID": home.id,
         "STELE_RUN": str(home.run),

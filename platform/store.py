@@ -30,7 +30,7 @@ defaults
   timeout server 5m
 frontend door
   bind 127.0.0.1:{port}
-  acl an_upload query,url_dec -m sub -i uploadid
+{passage}  acl an_upload query,url_dec -m sub -i uploadid
   acl uploads query,url_dec -m reg -i uploadid.*uploadid
   acl made_here query -m reg (^|&)uploadId=[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}(&|$)
   acl control_character url -m reg -i %([01][0-9a-f]|7f)
@@ -57,9 +57,16 @@ TEXT = (
 )
 
 
-def door_config(port: int, socket: str) -> str:
-    """The door's configuration: it listens on loopback and leads to the store's socket."""
-    return DOOR_CONFIG.format(port=port, socket=socket, text=TEXT)
+def door_config(port: int, socket: str, passage: str = "") -> str:
+    """The door's configuration: it listens on loopback, and on socket ``passage``, and leads to the store's socket."""
+    # A container's user is nobody of this host; what lets anybody in is the keys.
+    bind = f"  bind unix@{passage} mode 666\n" if passage else ""
+    return DOOR_CONFIG.format(port=port, socket=socket, text=TEXT, passage=bind)
+
+
+def passage(home: Home) -> Path:
+    """A folder for containers of this host: its socket `door.sock` is the door, for a container has its own loopback."""
+    return home.run / "store"
 
 
 def address(settings: Settings) -> str:
@@ -102,7 +109,8 @@ def door_part(home: Home, settings: Settings, *, write: bool = True) -> Part:
     program = find_program(home, ("haproxy",), "install it (apt-get install haproxy)")
     config = home.conf / "door.cfg"
     if write:
-        config.write_text(door_config(settings.store_port, _socket(home)))
+        passage(home).mkdir(mode=0o755, parents=True, exist_ok=True)
+        config.write_text(door_config(settings.store_port, _socket(home), str(passage(home) / "door.sock")))
     return Part("door", (program, "-db", "-f", str(config)), ("health", str(settings.store_port)), 15)
 
 

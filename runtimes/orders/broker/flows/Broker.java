@@ -74,6 +74,9 @@ public class Broker implements Service {
         broker.start();
         Rehearsal.check(broker.getActiveMQServer(), configuration);
         watch(broker.getActiveMQServer());
+        Messages messages = new Messages(broker.getActiveMQServer());
+        messages.restore();
+        messages.answerRequests();
         LOG.info("owns the volume and serves");
     }
 

@@ -1,0 +1,45 @@
+"""``python3 -m runner serve | backup | status | list``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from . import settings as configured
+from .night import back_up
+from .problem import Problem
+from .repository import Backups
+from .serve import health, main
+from .store import Store
+
+
+def _backup() -> None:
+    record = back_up(configured.load())
+    print(json.dumps({key: record[key] for key in ("name", "result", "bytes", "added", "files", "rows", "messages")}))
+
+
+def _list() -> None:
+    settings = configured.load()
+    for name, record in Backups(Store(settings.storage), settings.stack).records().items():
+        print(name, record["result"], record.get("bytes", ""), record.get("reason", ""))
+
+
+def _status() -> None:
+    print(": ".join(health(time.time())))
+
+
+VERBS = {"backup": _backup, "list": _list, "status": _status}
+
+if __name__ == "__main__":
+    verb = sys.argv[1] if len(sys.argv) == 2 else ""
+    if verb == "serve":
+        sys.exit(main())
+    if verb not in VERBS:
+        print(f"usage: backup {' | '.join(VERBS)}", file=sys.stderr)
+        sys.exit(2)
+    try:
+        VERBS[verb]()
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        sys.exit(1)

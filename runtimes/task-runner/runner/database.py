@@ -1,0 +1,220 @@
+"""PostgreSQL: the stack's own, reached by its name, and one made in a folder from a dump."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .files import empty
+from .log import log
+from .problem import Problem
+from .settings import FLOWS, Settings, secret
+
+BIN = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), Path("/usr/bin"))
+PORT = "5432"
+SUPERUSER = "stele"
+# What a database is at before any migration has said otherwise.
+FIRST_SCHEMA = 1
+SCHEMA_TABLE = """
+create schema if not exists stele;
+create table if not exists stele.migrations (version integer primary key, applied timestamptz not null default now());
+"""
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database: where it answers, and as whom to speak to it."""
+
+    name: str
+    owner: str
+    env: dict[str, str]
+
+    def query(self, statement: str) -> str:
+        """The answer as text, a line a row. Raises Problem with PostgreSQL's first line."""
+        return self._psql("--tuples-only", "--no-align", "--command", statement)
+
+    def run(self, script: str) -> None:
+        """A script in one transaction, as the owner: all of it or nothing."""
+        self._psql("--single-transaction", "--file=-", data=f'set role "{self.owner}";\n{script}')
+
+    def load(self, dump: Path) -> None:
+        """A dump in one transaction, as the owner."""
+        role = ("--command", f'set role "{self.owner}"')
+        self._psql("--single-transaction", *role, "--file", str(dump))
+
+    def _psql(self, *words: str, data: str | None = None) -> str:
+        options = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--dbname", self.name)
+        done = subprocess.run(
+            [BIN / "psql", *options, *words],
+            env=os.environ | self.env,
+            input=data,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            wrong = next((line for line in done.stderr.splitlines() if "ERROR" in line or "error" in line), done.stderr)
+            raise Problem(f"database {self.name}: {wrong.strip() or 'no reason given'}")
+        return done.stdout.strip()
+
+    def tables(self) -> list[str]:
+        """Every table, quoted, in its schema."""
+        found = self.query(
+            "select format('%I.%I', schemaname, tablename) from pg_tables "
+            "where schemaname not in ('pg_catalog', 'information_schema') order by 1"
+        )
+        return found.splitlines()
+
+    def rows(self) -> dict[str, int]:
+        """The number of rows of every table, all seen at one moment."""
+        tables = self.tables()
+        if not tables:
+            return {}
+        union = " union all ".join(f"select '{table}', count(*) from {table}" for table in tables)
+        return {name: int(count) for name, count in (line.split("|") for line in self.query(union).splitlines())}
+
+    def schema(self) -> int:
+        """The version that the data is at."""
+        if self.query("select to_regclass('stele.migrations')") == "":
+            return FIRST_SCHEMA
+        return int(self.query(f"select coalesce(max(version), {FIRST_SCHEMA}) from stele.migrations"))
+
+    def dump(self, path: Path) -> dict[str, int]:
+        """Write a dump and return the rows of every table, both of the same moment."""
+        tables = self.tables()
+        union = (
+            " union all ".join(f"select '{table}', count(*) from {table}" for table in tables)
+            or "select '', 0 where false"
+        )
+        # psql holds the snapshot while pg_dump reads it.
+        script = f"""
+            begin transaction isolation level repeatable read read only;
+            select pg_export_snapshot() as snapshot \\gset
+            \\setenv STELE_SNAPSHOT :snapshot
+            \\! {BIN}/pg_dump --snapshot="$STELE_SNAPSHOT" --no-owner --no-privileges --file="$STELE_DUMP" >&2 && echo complete
+            {union};
+        """
+        env = {"STELE_DUMP": str(path), "PGDATABASE": self.name}
+        words = ("--tuples-only", "--no-align", "--file=-")
+        said = Database(self.name, self.owner, self.env | env)._psql(*words, data=script).splitlines()
+        if "complete" not in said:
+            raise Problem(f"database {self.name}: pg_dump failed; its reason is above in the log")
+        said.remove("complete")
+        return {name: int(count) for name, count in (line.split("|") for line in said if line)}
+
+
+def names(settings: Settings) -> tuple[str, str]:
+    """Owner and name of the database, as layer 4 has them."""
+    owner = settings.properties.get("DATABASE_USER", "stele_user")
+    return owner, settings.properties.get("DATABASE_NAME", owner)
+
+
+def running(settings: Settings, host: str) -> Database:
+    """The stack's own database, which answers under its runtime's name."""
+    owner, name = names(settings)
+    env = {"PGHOST": host, "PGPORT": PORT, "PGUSER": owner, "PGPASSWORD": secret("database-password")}
+    return Database(name, owner, env | {"PGCONNECT_TIMEOUT": "5"})
+
+
+@contextmanager
+def cluster(folder: Path, sockets: Path, settings: Settings, *, durable: bool = True) -> Iterator[Database]:
+    """A PostgreSQL over ``folder``, made if it is not there, which only this container reaches. Stopped at the end."""
+    sockets.mkdir(parents=True, exist_ok=True)
+    env = {"PGHOST": str(sockets), "PGPORT": PORT, "PGUSER": SUPERUSER, "LC_ALL": "C.UTF-8"}
+    if not (folder / "PG_VERSION").exists():
+        _initialise(folder)
+    said = sockets / "postgres.log"
+    options = {"unix_socket_directories": sockets, "listen_addresses": "", "port": PORT, "max_wal_size": "2GB"}
+    options |= {"fsync": "on" if durable else "off", "full_page_writes": "on" if durable else "off"}
+    words = [word for key, value in options.items() for word in ("-c", f"{key}={value}")]
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            [BIN / "postgres", "-D", folder, *words], env=os.environ | env, stdout=output, stderr=output
+        )
+    try:
+        _await(process, env, said)
+        owner, name = names(settings)
+        administration = Database("postgres", SUPERUSER, env)
+        if not administration.query(f"select 1 from pg_roles where rolname = '{owner}'"):
+            administration.query(f'create role "{owner}" login')
+        if not administration.query(f"select 1 from pg_database where datname = '{name}'"):
+            administration.query(f'create database "{name}" owner "{owner}"')
+        yield Database(name, owner, env)
+    finally:
+        process.send_signal(signal.SIGINT)  # everything is written, the next start needs no recovery
+        process.wait()
+
+
+def _initialise(folder: Path) -> None:
+    options = (
+        "--auth-local=peer",
+        "--auth-host=scram-sha-256",
+        "--data-checksums",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+    )
+    command = [
+        BIN / "initdb",
+        f"--pgdata={folder}",
+        f"--username={SUPERUSER}",
+        *options,
+        "--no-instructions",
+        "--no-sync",
+    ]
+    done = subprocess.run(command, env=os.environ | {"LC_ALL": "C.UTF-8"}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Problem(f"{folder}: no database can be made: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+    with (folder / "pg_hba.conf").open("a") as rules:
+        rules.write("host all all all scram-sha-256\n")
+
+
+def _await(process: subprocess.Popen[bytes], env: dict[str, str], said: Path) -> None:
+    ready = [BIN / "pg_isready", "--quiet", "--dbname=postgres"]
+    while subprocess.run(ready, env=os.environ | env, check=False).returncode:
+        if process.poll() is not None:
+            lines = said.read_text(errors="replace").strip().splitlines()
+            raise Problem(f"PostgreSQL does not start: {lines[-1] if lines else 'no reason given'}")
+        time.sleep(0.05)
+
+
+def migrate(database: Database, schema: dict[str, int]) -> int:
+    """Bring the data to the release's schema, once, in one transaction; returns the version it is at.
+
+    Raises Problem when the release cannot run on this data; nothing is changed then.
+    """
+    at = database.schema()
+    if at > schema["needs"]:
+        raise Problem(
+            f"schema: the data is at {at}, this release needs {schema['needs']}: it cannot follow; "
+            "deploy the newer release, or restore an earlier backup out of place (restore: <backup>, in a stack of its own)"
+        )
+    if at < schema["oldest"]:
+        raise Problem(
+            f"schema: the data is at {at}, this release runs on {schema['oldest']} or later; "
+            "deploy a release in between first"
+        )
+    steps = {int(path.name.split("-")[0]): path for path in sorted((FLOWS / "migrations").glob("[0-9]*-*.sql"))}
+    for version in range(at + 1, schema["needs"] + 1):
+        if version not in steps:
+            raise Problem(
+                f"schema: this release needs {schema['needs']}, but has no migration {version}; publish one that has"
+            )
+    if at < schema["needs"]:
+        # Held until the end, so that two runners cannot both begin.
+        script = SCHEMA_TABLE + "lock table stele.migrations in exclusive mode;\n"
+        for version in range(at + 1, schema["needs"] + 1):
+            script += f"insert into stele.migrations (version) values ({version});\n{steps[version].read_text()}\n"
+        database.run(script)
+        log(f"migrated from schema {at} to {schema['needs']}")
+    return schema["needs"]
+
+
+def scratch(folder: Path) -> Path:
+    """A folder for a cluster that is thrown away."""
+    return empty(folder)

@@ -1,0 +1,69 @@
+"""Files: hashes, durable writes, and what counts as empty."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+# Not content: notes, locks, what the file system makes itself, and what a killed writer may have left.
+OURS = {".stele", ".stele-lock", "lost+found"}
+
+
+def sha256(path: Path) -> str:
+    """The hex digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content(folder: Path) -> list[Path]:
+    """What is in a volume, apart from notes and locks. An empty list: it is empty."""
+    return [path for path in sorted(folder.iterdir()) if path.name not in OURS]
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Every regular file of a volume's content, without unfinished ones (``*.tmp``)."""
+    for top in content(folder):
+        inside = [top] if top.is_file() and not top.is_symlink() else top.rglob("*") if top.is_dir() else []
+        yield from (path for path in inside if path.is_file() and not path.is_symlink() and path.suffix != ".tmp")
+
+
+def write(path: Path, value: Any) -> None:
+    """A JSON file, whole or not at all, on the disk when this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.new")
+    with beside.open("w") as file:
+        json.dump(value, file, indent=1, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    synchronise(path.parent)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A JSON file's object; an empty one when it is absent or not readable."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def synchronise(folder: Path) -> None:
+    """A folder's names are on the disk when this returns."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def empty(folder: Path) -> Path:
+    """The folder, made anew."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder

@@ -1,0 +1,235 @@
+"""The one process: whatever is empty is loaded, whatever is there is kept, and the data is brought to the release's schema.
+
+A new installation, an update, a move and disaster recovery go through the same STEPS. They differ only in what is found: a
+volume that is empty or not, a backup in the account or only the release's vanilla one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tarfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from . import database
+from .capture import messages
+from .files import content, empty, read, synchronise, write
+from .log import log
+from .night import newest_incarnation, stamp
+from .problem import Problem
+from .repository import Backups
+from .settings import DATA, Settings, Volume
+from .store import Store
+from .verify import SCRATCH, checked, same
+
+STEPS = ("look", "find", "fetch", "check", "place", "migrate", "open")
+LOADED, LOADING = "loaded", "loading"
+PATIENCE = 60  # seconds for a database that somebody else serves
+
+
+class Load:
+    """One pass over the steps. ``report`` says what was done, for people, tests and the record in the account."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = Store(settings.storage)
+        self.report: dict[str, Any] = {"stack": settings.stack, "began": stamp(datetime.now(UTC)), "steps": []}
+        self.wanting: list[Volume] = []
+        self.record: dict[str, Any] | None = None
+        self.vanilla: dict[str, Any] | None = None
+        self.tree = SCRATCH / "tree"
+
+    def run(self) -> dict[str, Any]:
+        """All steps, in order. Raises Problem; then nothing is open, and the next run begins again."""
+        began = time.monotonic()
+        for step in STEPS:
+            log(f"step {step}")
+            getattr(self, f"_{step}")()
+            self.report["steps"].append(step)
+        shutil.rmtree(SCRATCH, ignore_errors=True)
+        self.report["seconds"] = round(time.monotonic() - began, 3)
+        write(DATA / "load.json", self.report)
+        return self.report
+
+    def _look(self) -> None:
+        """Which volumes are empty, or were being loaded when a runner was killed: those begin again."""
+        for volume in self.settings.volumes:
+            if (volume.notes / LOADED).exists():
+                continue  # it is in use, be it empty
+            if (volume.notes / LOADING).exists():
+                log(f"{volume.name}: half loaded; its load begins again")
+                _clear(volume)
+            if content(volume.path):
+                write(volume.notes / LOADED, {"from": "what was there"})
+            else:
+                self.wanting.append(volume)
+        self.report["empty"] = [volume.name for volume in self.wanting]
+
+    def _find(self) -> None:
+        """The newest backup, the one that was asked for, or the vanilla one; also when nothing is empty: a wrong name is told."""
+        if self.settings.restore != "vanilla":
+            self.record = Backups(self.store, self.settings.source).choose(self.settings.restore)
+        if not self.wanting:
+            self.report["from"] = None
+            return
+        if self.record is None:
+            incarnation = newest_incarnation(self.store, self.settings.stack)
+            self.vanilla = incarnation.get("vanilla")
+            self.report["from"] = f"vanilla {incarnation.get('version', '')}".strip()
+            self.report["window"] = None
+            return
+        self.report["from"] = self.record["name"]
+        lost = None if self.record["fenced"] else [self.record["started"], self.report["began"]]
+        self.report["window"] = lost
+        if lost:
+            log(f"not fenced: what was acknowledged from {lost[0]} on is lost, up to when the old stack stopped")
+
+    def _fetch(self) -> None:
+        """What will be loaded, from the account to this disk."""
+        if not self.wanting:
+            return
+        empty(SCRATCH)
+        if self.record is not None:
+            Backups(self.store, self.settings.source).fetch(self.record, SCRATCH / "repository")
+        elif self.vanilla is not None:
+            (SCRATCH / "vanilla.tar").write_bytes(self.store.read(self.vanilla["key"]))
+
+    def _check(self) -> None:
+        """Everything is what was stored, before any volume is touched."""
+        if not self.wanting:
+            return
+        (self.tree / "capture").mkdir(parents=True, exist_ok=True)
+        if self.record is not None:
+            backups = Backups(self.store, self.settings.source)
+            backups.unpack(self.record, SCRATCH / "repository", self.tree, "capture")
+            self.contents = checked(self.tree, self.record, "capture/")
+            return
+        self.contents = {"files": {}, "rows": None, "messages": {}, "schema": None}
+        if self.vanilla is not None:
+            tar = SCRATCH / "vanilla.tar"
+            if "sha256:" + hashlib.sha256(tar.read_bytes()).hexdigest() != self.vanilla["digest"]:
+                raise Problem(
+                    f"{self.vanilla['key']}: is not what release {self.report['from']} published; publish the next one"
+                )
+            with tarfile.open(tar) as archive:
+                archive.extractall(self.tree / "capture", filter="data")
+
+    def _place(self) -> None:
+        """Every empty volume gets its content: beside first, then in place, so that a kill leaves none half loaded."""
+        self.placed: list[Volume] = []
+        for volume in self.wanting:
+            write(volume.notes / LOADING, {"from": self.report["from"]})
+            log(f"loading {volume.name}")
+            _KINDS[volume.capture](self, volume)
+            self.placed.append(volume)
+
+    def _migrate(self) -> None:
+        """The data is brought to the release's schema: where it was loaded, or in the database that serves."""
+        volume = self.settings.volume("database")
+        if volume is None:
+            return
+        with self._database(volume) as found:
+            self.report["schema"] = database.migrate(found, self.settings.schema)
+
+    def _open(self) -> None:
+        """From here on the runtimes may use their volumes."""
+        volume = self.settings.volume("database")
+        if volume in self.placed and volume is not None:
+            os.sync()
+            (volume.path / "postgres.new").replace(volume.path / "postgres")
+            synchronise(volume.path)
+        for volume in self.placed:
+            write(volume.notes / LOADED, {"from": self.report["from"]})
+            (volume.notes / LOADING).unlink(missing_ok=True)
+
+    # Kinds of volumes
+
+    def _place_database(self, volume: Volume) -> None:
+        """A new cluster with the dump in it, which :meth:`_open` moves into place."""
+        dump = self.tree / "capture" / volume.name / "database.sql"
+        with database.cluster(volume.path / "postgres.new", SCRATCH / "sockets", self.settings, durable=False) as made:
+            if dump.exists():
+                made.load(dump)
+            if self.contents["rows"] is not None:
+                same("rows", self.contents["rows"], made.rows())
+
+    def _place_messages(self, volume: Volume) -> None:
+        """A note for the broker, which takes the messages in when it makes its journal."""
+        captured = self.tree / "capture" / volume.name / "messages.jsonl"
+        if captured.exists():
+            same("messages", self.contents["messages"], messages(captured))
+            shutil.copyfile(captured, volume.notes / "messages.jsonl")
+
+    def _place_files(self, volume: Volume) -> None:
+        """Straight into the volume, proven there, and only then moved to where the runtime looks."""
+        incoming = empty(volume.notes / "incoming")
+        top = incoming / "volumes" / volume.name
+        if self.record is not None:
+            backups = Backups(self.store, self.settings.source)
+            backups.unpack(
+                self.record, SCRATCH / "repository", incoming, f"volumes/{volume.name}", "capture/contents.json"
+            )
+            checked(incoming, self.record, f"volumes/{volume.name}/")
+        elif (self.tree / "capture" / volume.name).is_dir():
+            shutil.copytree(self.tree / "capture" / volume.name, top)
+        for path in sorted(top.iterdir()) if top.is_dir() else []:
+            path.replace(volume.path / path.name)
+        shutil.rmtree(incoming)
+
+    @contextmanager
+    def _database(self, volume: Volume) -> Iterator[database.Database]:
+        """The database to migrate: the loaded one, the one that serves, or the volume's, while nobody serves it."""
+        if volume in self.placed:
+            with database.cluster(volume.path / "postgres.new", SCRATCH / "sockets", self.settings) as loaded:
+                yield loaded
+            return
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with (volume.path / ".stele-lock").open("w") as lock:
+                if _locked(lock.fileno()):
+                    with database.cluster(volume.path / "postgres", DATA / "sockets", self.settings) as resting:
+                        yield resting
+                    return
+            live = database.running(self.settings, volume.name)
+            try:
+                live.query("select 1")
+            except Problem:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)  # it is starting, or ending
+                continue
+            yield live
+            return
+
+
+def _locked(handle: int) -> bool:
+    """Whether this process owns the volume now. Nobody else begins to while it does."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _clear(volume: Volume) -> None:
+    """Take away what a killed load left. Nobody has used it: it was never opened."""
+    for path in content(volume.path):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    for path in volume.notes.iterdir():
+        if path.name != LOADING:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+_KINDS = {"database": Load._place_database, "messages": Load._place_messages, "files": Load._place_files}
+
+
+def was_loaded() -> dict[str, Any]:
+    """The report of the last load."""
+    return read(DATA / "load.json")

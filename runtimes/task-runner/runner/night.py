@@ -1,0 +1,119 @@
+"""One backup, from capture to verification; and what is known of the last ones."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from .capture import CAPTURED, Changed, capture, unchanged
+from .files import read, sha256, write
+from .log import log
+from .problem import Problem
+from .repository import Backups
+from .settings import DATA, Settings
+from .store import Store
+from .verify import verify
+
+STATUS = DATA / "status.json"
+TRIES = 3
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Only one backup of a stack at a time. Raises Problem when another one runs."""
+    with (DATA / ".backup-lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Problem("another backup of this stack runs; wait for it") from None
+        yield
+
+
+def back_up(settings: Settings) -> dict[str, Any]:
+    """Make one backup and verify it; returns its record. Raises Problem, after that was recorded too."""
+    with alone():
+        started, clock = datetime.now(UTC), time.monotonic()
+        name = f"{started:%Y-%m-%dT%H-%M-%SZ}"
+        record: dict[str, Any] = {"format": 1, "name": name, "stack": settings.stack, "started": stamp(started)}
+        record |= {"fenced": settings.fenced}
+        log(f"backup {name} begins")
+        backups = Backups(Store(settings.storage), settings.stack)
+        try:
+            record |= _stored(backups, settings, name, started)
+            log(f"backup {name}: {record['added']} bytes stored; restoring it to see whether it can be")
+            verify(backups, record, settings)
+            record |= {"result": "verified", "finished": stamp(datetime.now(UTC))}
+            backups.keep(record)
+        except Problem as problem:
+            log(f"backup {name} failed: {problem}")
+            failure = {key: record[key] for key in ("format", "name", "stack", "started", "fenced")}
+            failure |= {"result": "failed", "reason": str(problem), "finished": stamp(datetime.now(UTC))}
+            _remember(failure, time.monotonic() - clock)
+            _keep_failure(backups, failure)
+            raise
+        finally:
+            shutil.rmtree(CAPTURED, ignore_errors=True)
+        _remember(record, time.monotonic() - clock)
+        log(f"backup {name} is complete and verified")
+        return record
+
+
+def _stored(backups: Backups, settings: Settings, name: str, moment: datetime) -> dict[str, Any]:
+    incarnation = newest_incarnation(backups.store, settings.stack)
+    for attempt in range(1, TRIES + 1):
+        contents, paths = capture(settings, name, {"incarnation.json": incarnation})
+        stored = backups.store_tree(DATA, paths, moment)
+        try:
+            unchanged(contents)
+            break
+        except Changed as changed:
+            log(f"backup {name}: {changed}; once more")
+            if attempt == TRIES:
+                raise
+    return stored | {
+        "config": backups.config_digest(stored["repository"]),
+        "objects": backups.objects(stored["repository"]),
+        "contents": sha256(CAPTURED / "contents.json"),
+        "bytes": sum(entry["size"] for entry in contents["files"].values()),
+        "files": len(contents["files"]),
+        "rows": contents["rows"],
+        "messages": contents["messages"],
+        "schema": contents["schema"],
+        "incarnation": incarnation,
+    }
+
+
+def newest_incarnation(store: Store, stack: str) -> dict[str, Any]:
+    """The stack's exact configuration and release, as `pulumi up` recorded it last; empty when it never did."""
+    prefix = f"stacks/{stack}/incarnations"
+    names = sorted(entry["Path"] for entry in store.list(prefix))
+    return dict(json.loads(store.read(f"{prefix}/{names[-1]}"))) if names else {}
+
+
+def _keep_failure(backups: Backups, failure: dict[str, Any]) -> None:
+    try:
+        backups.keep(failure)
+    except Problem as problem:
+        log(f"the failure cannot be recorded in the account: {problem}")
+
+
+def stamp(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
+
+
+def _remember(record: dict[str, Any], seconds: float) -> None:
+    """For the metrics: they must not ask the store."""
+    status = read(STATUS)
+    if record["result"] == "verified":
+        when = datetime.fromisoformat(record["started"]).timestamp()
+        status |= {"success": when, "bytes": record["bytes"], "added": record["added"], "seconds": round(seconds, 3)}
+        status |= {"name": record["name"], "reason": ""}
+    else:
+        status |= {"reason": record["reason"], "failure": record["name"]}
+    write(STATUS, status)

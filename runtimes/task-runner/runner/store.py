@@ -1,0 +1,124 @@
+"""The customer's WORM account, by rclone: the same calls for an S3 store and for Azure."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .problem import Problem
+from .settings import secret
+
+REMOTE = "store"
+PATIENCE = ("--contimeout=10s", "--timeout=60s", "--retries=3", "--low-level-retries=3")
+_PREFIX = re.compile(r"^(rclone: )?\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (ERROR|NOTICE|Failed to \w+) ?:? ?")
+_MENDS = {
+    "InvalidAccessKeyId": "the store does not know the access key: pulumi up of the storage stack, then of this one",
+    "SignatureDoesNotMatch": "the storage secret is wrong: pulumi up of the storage stack, then of this one",
+    "AccessDenied": "the account's keys do not allow it: pulumi up of the storage stack mends its policy",
+    "RequestTimeTooSkewed": "this machine's clock and the store's differ by over 15 minutes; set the clock",
+    "NoSuchBucket": "the account does not exist; pulumi up of the storage stack",
+    "connection refused": "the store does not answer; start it, or mend the address",
+    "no such host": "the store's name is unknown; mend the address",
+    "context deadline exceeded": "the store does not answer in time",
+    "i/o timeout": "the store does not answer in time",
+    "no space left on device": "the disk is full; make room",
+    "InternalError": "the store failed, perhaps its disk is full",
+}
+
+
+class Store:
+    """One account. Every error is a Problem of one line."""
+
+    def __init__(self, storage: dict[str, str]) -> None:
+        self.endpoint, self.bucket = storage["endpoint"], storage["bucket"]
+        self._env = os.environ | _remote(storage)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """For restic, which starts rclone by itself."""
+        return self._env
+
+    def _call(self, *words: str | Path, data: bytes | None = None) -> bytes:
+        command = ["rclone", *(str(word) for word in words), *PATIENCE]
+        try:
+            done = subprocess.run(command, env=self._env, input=data, capture_output=True, check=False)
+        except OSError as error:
+            raise Problem(f"rclone does not start: {error.strerror}") from None
+        if done.returncode:
+            raise Problem(f"{self.endpoint}, {self.bucket}: {said(done.stderr)}")
+        return done.stdout
+
+    def url(self, key: str) -> str:
+        return f"{REMOTE}:{self.bucket}/{key}"
+
+    def list(self, prefix: str, *, versions: bool = False) -> list[dict[str, Any]]:
+        """What is under a prefix: ``Path`` below it, ``Size``, ``ModTime`` (the store's)."""
+        more = ["--s3-versions"] if versions else []
+        words = ["lsjson", "--recursive", "--files-only", "--no-mimetype", "--use-server-modtime", *more]
+        try:
+            found: list[dict[str, Any]] = json.loads(self._call(*words, self.url(prefix)))
+        except Problem as problem:
+            if "directory not found" in str(problem):
+                return []
+            raise
+        return found
+
+    def read(self, key: str) -> bytes:
+        return self._call("cat", self.url(key))
+
+    def write(self, key: str, content: bytes) -> None:
+        """One whole object."""
+        self._call("rcat", self.url(key), data=content)
+
+    def fetch(self, prefix: str, paths: Iterable[str], folder: Path, *, versions: bool = False) -> None:
+        """Copy objects under a prefix into a folder. What is missing is simply not there afterwards."""
+        more = ["--s3-versions"] if versions else []
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = folder / ".wanted"
+        wanted.write_text("".join(f"{path}\n" for path in paths))
+        try:
+            self._call(
+                "copy", "--no-traverse", "--transfers=8", f"--files-from-raw={wanted}", *more, self.url(prefix), folder
+            )
+        finally:
+            wanted.unlink(missing_ok=True)
+
+
+def _remote(storage: dict[str, str]) -> dict[str, str]:
+    """The account as rclone's environment."""
+    values = {"type": storage.get("backend", "s3"), "endpoint": storage["endpoint"]}
+    if values["type"] == "s3":
+        values |= {"provider": "Other", "region": "us-east-1", "no_check_bucket": "true", "force_path_style": "true"}
+        values |= {"access_key_id": storage["access_key"], "secret_access_key": secret("storage-secret")}
+    else:
+        values |= {"account": storage["access_key"], "key": secret("storage-secret"), "no_check_container": "true"}
+    prefix = f"RCLONE_CONFIG_{REMOTE.upper()}_"
+    return {"RCLONE_CONFIG": os.devnull} | {f"{prefix}{key.upper()}": value for key, value in values.items()}
+
+
+def said(output: bytes) -> str:
+    """What rclone or restic complained of, in one line, with the mend where there is one."""
+    lines = [_PREFIX.sub("", line).strip() for line in output.decode(errors="replace").splitlines() if line.strip()]
+    text = " ".join(lines)
+    for symptom, mend in _MENDS.items():
+        if symptom in text:
+            return f"{symptom}: {mend}"
+    return next(
+        (line for line in reversed(lines) if line.startswith("Fatal")), lines[-1] if lines else "no reason given"
+    )
+
+
+def run(command: Sequence[str | Path], env: dict[str, str], what: str, *, data: bytes | None = None) -> bytes:
+    """Run a program; Problem with what it said when it fails."""
+    try:
+        done = subprocess.run([str(word) for word in command], env=env, input=data, capture_output=True, check=False)
+    except OSError as error:
+        raise Problem(f"{what}: {command[0]} does not start: {error.strerror}") from None
+    if done.returncode:
+        raise Problem(f"{what}: {said(done.stderr or done.stdout)}")
+    return done.stdout

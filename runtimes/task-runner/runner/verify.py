@@ -1,0 +1,56 @@
+"""Proves that a backup can be restored, by restoring it where nobody is served."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from . import database
+from .capture import messages
+from .files import empty, read, sha256
+from .problem import Problem
+from .repository import Backups
+from .settings import DATA, Settings
+
+SCRATCH = DATA / "scratch"
+
+
+def verify(backups: Backups, record: dict[str, Any], settings: Settings) -> None:
+    """Restore a backup into a scratch database and folder and compare it with what was noted. Raises Problem."""
+    folder = empty(SCRATCH)
+    try:
+        backups.fetch(record, folder / "repository")
+        backups.unpack(record, folder / "repository", folder / "tree")
+        shutil.rmtree(folder / "repository")
+        tree = folder / "tree"
+        contents = checked(tree, record)
+        if (volume := settings.volume("database")) is not None:
+            dump = tree / "capture" / volume.name / "database.sql"
+            with database.cluster(folder / "postgres", folder / "sockets", settings, durable=False) as scratch:
+                scratch.load(dump)
+                same("rows", contents["rows"], scratch.rows())
+        if (volume := settings.volume("messages")) is not None:
+            same("messages", contents["messages"], messages(tree / "capture" / volume.name / "messages.jsonl"))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def checked(tree: Path, record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The contents of a restored tree, after every file under ``prefix`` is what was noted. Raises Problem."""
+    noted = tree / "capture" / "contents.json"
+    if not noted.is_file() or sha256(noted) != record["contents"]:
+        raise Problem(f"backup {record['name']}: its list of contents is missing or damaged; choose another one")
+    contents = read(noted)
+    for name, entry in contents["files"].items():
+        if name.startswith(prefix):
+            file = tree / name
+            if not file.is_file() or sha256(file) != entry["sha256"]:
+                raise Problem(f"backup {record['name']}: {name} is missing or damaged; choose another one")
+    return contents
+
+
+def same(what: str, noted: dict[str, int], found: dict[str, int]) -> None:
+    if noted != found:
+        differ = sorted(key for key in noted.keys() | found.keys() if noted.get(key) != found.get(key))
+        raise Problem(f"{what}: {differ[0]} had {noted.get(differ[0])}, restored are {found.get(differ[0])}")
