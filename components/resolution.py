@@ -57,9 +57,9 @@ def _check_secrets(
                     secret, "(not set)", f"a secret for {name}; pulumi config set --secret {secret} VALUE"
                 )
     known = _secrets_of(manifest)
-    for secret in settings.secrets:
+    for secret in sorted(settings.secrets.keys() - known):  # the vendor's store is asked only about strange ones
         elsewhere = (_secrets_of(store.read(manifest.product, version)) for version in store.versions(manifest.product))
-        if secret not in known and not any(secret in secrets for secrets in elsewhere):
+        if not any(secret in secrets for secrets in elsewhere):
             allowed = f"secrets of release {manifest.version}: {', '.join(sorted(known))}; pulumi config rm {secret}"
             raise SettingsError(secret, "(unknown key)", allowed)
 

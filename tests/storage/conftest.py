@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ import pytest
 
 from bench.lab import ground
 from bench.lab.workspace import copy_project
-from components.object_lock import ObjectLockStore
+from components.bucket import Bucket
+from components.object_lock import ObjectLockStore, Terms
 from components.object_lock_keys import Keys, client
+from components.release_store import ReleaseStore, store_of
 
 ROOT = Path(__file__).parents[2]
 PATH = f"{os.environ['PATH']}:/usr/sbin"
@@ -142,3 +145,31 @@ def project(gateway: Gateway, tmp_path: Path) -> Project:
     made.pulumi("stack", "init", "--no-select")
     made.pulumi("config", "set", "stele:kind", "storage")
     return made
+
+
+@pytest.fixture
+def account(store: ObjectLockStore, gateway: Gateway) -> Callable[[str], Bucket]:
+    """Open an account of this test's own."""
+    number = secrets.token_hex(4)
+
+    def opened(whose: str) -> Bucket:
+        terms = Terms(f"{whose}-{number}", 180, locked=True)
+        keys = store.open(terms)
+        return Bucket(gateway.endpoint, terms.bucket, keys.access, keys.secret)
+
+    return opened
+
+
+@pytest.fixture
+def vendor(account: Callable[[str], Bucket]) -> Bucket:
+    return account("vendor")
+
+
+@pytest.fixture
+def customer(account: Callable[[str], Bucket]) -> Bucket:
+    return account("customer")
+
+
+@pytest.fixture
+def releases(vendor: Bucket, tmp_path: Path) -> ReleaseStore:
+    return store_of(str(tmp_path / "cache"), vendor)

@@ -37,7 +37,9 @@ if pulumi.get_stack() == "factory":
         version=version, name="granite", product="orders", registry="none", releases=f"{CHECKOUT}/published"
     )
     entries = {name: {"digest": sha256(tar), "size": len(tar)} for name, tar in archives.items()}
-    args = ReleaseArgs(settings=settings, template="1", families={}, runtimes={}, archives=entries, vendor=vendor)
+    args = ReleaseArgs(
+        settings=settings, template="1", schema={}, families={}, runtimes={}, archives=entries, vendor=vendor
+    )
     pulumi.export("manifest", Release("orders-release", args).manifest)
 else:
     folder = f"{CHECKOUT}/cache"

@@ -171,6 +171,12 @@ def test_a_secret_that_only_a_newer_release_knows_does_not_stop_a_revert(deploy:
     assert outputs["version"] == "1.0.0"
 
 
+def test_a_release_in_the_cache_is_deployed_without_asking_the_vendors_store(deploy: Deploy) -> None:
+    nobody_there = {"endpoint": "http://127.0.0.1:9", "bucket": "b", "access_key": "a", "secret_key": "s"}
+    _, outputs = deploy(nobody_there, vendor="storage")
+    assert outputs["version"] == "1.0.0"
+
+
 @pytest.mark.parametrize(
     ("values", "told"),
     [
@@ -180,6 +186,7 @@ def test_a_secret_that_only_a_newer_release_knows_does_not_stop_a_revert(deploy:
         ({"sizing": "L"}, "stele:sizing: 'L' is not allowed; allowed: sizes of broker in this release: M, S"),
         ({"api_token": "abcdefgh"}, "stele:api-token: '(unknown key)'"),
         ({"sizing": '{"printer": "M"}'}, "stele:sizing: 'printer' is not allowed"),
+        ({"vendor": "storage"}, "stele:vendor: 'storage' is not allowed; allowed: a storage stack that is up"),
     ],
 )
 def test_what_cannot_be_deployed_stops_before_any_resource(

@@ -43,7 +43,9 @@ class Published:
         settings = ReleaseSettings(
             version="1.0.0", name="granite", product="orders", registry="registry:5000", releases="/re leases"
         )
-        args = ReleaseArgs(settings=settings, template="1", families={}, runtimes={}, archives={}, vendor=vendor)
+        args = ReleaseArgs(
+            settings=settings, template="1", schema={}, families={}, runtimes={}, archives={}, vendor=vendor
+        )
         self.outputs = {"manifest": Release("orders-release", args).manifest}
 
 

@@ -94,6 +94,7 @@ def test_an_unknown_key_is_refused_and_the_known_ones_listed(key: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
+        ("vendor", "No Stack"),
         ("version", "1.0"),
         ("version", "1.0.0-rc1"),
         ("version", "01.0.0"),

@@ -49,8 +49,8 @@ class Backups:
     def records(self) -> dict[str, dict[str, Any]]:
         """Every backup by its name, oldest first, failed ones too.
 
-        A record is named by its content: one that was overwritten is found among its versions, and a second one under the
-        name of another backup does not take its place.
+        A record is named by its content: one that was overwritten is found among its versions, and a second one of the
+        same name does not take its place.
         """
         prefix = f"{self._prefix}/records"
         listed = sorted(self.store.list(prefix), key=lambda entry: str(entry["ModTime"]))
