@@ -18,7 +18,7 @@ dev: ## Set up everything: toolchain, platform, release 1.0.0, the dev stack. Sa
 	@$(PYTHON) airgap/install
 	platform/local up
 	$(WITH_ENV)
-	for stack in release dev; do
+	for stack in vendor-storage dev-storage release dev; do
 		pulumi stack --stack "$$stack" >/dev/null 2>&1 || pulumi stack init "$$stack" --no-select
 		.venv/bin/python commands/recover.py "$$stack"
 	done
@@ -58,6 +58,16 @@ doctor: ## Say what is installed, what is wrong, and how to mend it
 .PHONY: down
 down: ## Stop what `make dev` started; data survives unless DATA=delete
 	@platform/local stop $(if $(filter delete,$(DATA)),--delete-data)
+
+.PHONY: backup
+backup: ## Back up a stack now and verify it: make backup STACK=dev
+	@$(WITH_ENV)
+	.venv/bin/python -m commands.backup $(or $(STACK),$(error make backup needs a stack: make backup STACK=dev))
+
+.PHONY: drill
+drill: ## Lose the dev stack, bring it back on another engine from WORM alone: make drill TIMES=10 COMPARE=yes
+	@$(WITH_ENV)
+	.venv/bin/python -m commands.drill --times "$(or $(TIMES),1)" $(if $(COMPARE),--compare)
 
 .PHONY: lock
 lock: ## Refresh every lock file: Python and Debian packages, and Java libraries if Maven is there

@@ -1,0 +1,217 @@
+"""The restore drill: lose a stack entirely, bring it back on another engine from WORM alone: ``make drill [TIMES=10]``.
+
+Each drill places orders, backs up, places a few more, destroys the stack's services, volumes and Pulumi state, and
+brings it back on a second, separate engine with the commands of a new installation. It then looks for every order that
+was acknowledged before the backup, and prints RTO (from the loss to the last of those orders read through the front
+door) and RPO (from the backup's beginning to the loss). The next drill destroys that one. Afterwards `make dev` brings
+the stack back where it was, from WORM too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from commands.second_engine import EngineError, SecondEngine
+from commands.site import CHECKOUT, DrillError, Site
+from components.bucket import Bucket
+
+BEFORE, AFTER = 200, 20  # orders placed before and after the backup
+NEW_CUSTOMER = "drill-new"  # whose account has no backups, ever
+
+
+def log(text: str) -> None:
+    """A line of progress."""
+    print(f"drill: {text}", file=sys.stderr, flush=True)
+
+
+class Clock:
+    """Steps and how long each took, for the picture at the end."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time one step and tell it."""
+        log(name)
+        began = time.monotonic()
+        yield
+        self.steps[name] = time.monotonic() - began
+
+    @property
+    def total(self) -> float:
+        return sum(self.steps.values())
+
+    def picture(self) -> str:
+        """A bar for each step."""
+        longest = max(self.steps.values(), default=1)
+        width = max(len(name) for name in self.steps)
+        return "\n".join(
+            f"  {name:{width}} {took:7.1f} s {'█' * round(40 * took / longest)}" for name, took in self.steps.items()
+        )
+
+
+class Drill:
+    """One drill after another, each on a new engine."""
+
+    def __init__(self, stack: str) -> None:
+        self.stack = stack
+        config = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
+        if "stele:storage" not in config:
+            raise DrillError(f"stack {stack} has no stele:storage: there is nothing to come back from")
+        self.storage = str(config["stele:storage"])
+        self.folder = CHECKOUT / ".stele" / "drill"
+        self.site = Site.own(stack, self.storage)
+        self.count = 0
+
+    def engine(self) -> SecondEngine:
+        """The next engine."""
+        self.count += 1
+        name = f"drill-{os.environ.get('STELE_CHECKOUT_ID', 'local')}-{self.count % 2}"
+        return SecondEngine(name, self.folder / f"engine-{self.count % 2}", os.environ["STELE_REGISTRY"])
+
+    def once(self) -> dict[str, Any]:
+        """One drill; returns its figures. Raises DrillError when an order is missing."""
+        before = self.site.orders("place", BEFORE)
+        log(f"{len(before)} orders are acknowledged; backing up")
+        backup = self._backup()
+        began = time.time()
+        after = self.site.orders("place", AFTER)
+        clock = Clock()
+        log(f"losing everything of {self.stack}")
+        self.site.destroy()
+        lost = time.time()
+        engine = self.engine()
+        with clock.step("another host"):
+            engine.__enter__()
+        self.site = site = Site.fresh(self.stack, self.storage, self.folder / f"site-{self.count % 2}", engine)
+        with clock.step("the account is taken over"):
+            site.up(self.storage)
+            site.configure(self._configuration(site))
+        with clock.step("pulumi up"):
+            site.up(self.stack)
+        with clock.step(f"{len(before)} orders are read"):
+            missing = site.orders("find", ids=before)
+        if missing:
+            raise DrillError(f"{len(missing)} of {len(before)} orders are missing, such as {missing[0]}")
+        gone = len(site.orders("look", ids=after))
+        loaded = site.outputs(self.stack)["backup"]["loaded"]
+        if loaded["from"] != backup["name"]:
+            raise DrillError(f"loaded was {loaded['from']}, not {backup['name']}")
+        print(clock.picture(), file=sys.stderr)
+        return {
+            "backup": backup["name"],
+            "orders": len(before),
+            "found": len(before) - len(missing),
+            "rto": round(clock.total, 1),
+            "rpo": round(lost - began, 1),
+            "lost": gone,
+            "bytes": backup["bytes"],
+            "steps": loaded["steps"],
+        }
+
+    def _backup(self) -> dict[str, Any]:
+        deadline = time.monotonic() + 600
+        while True:
+            try:
+                return dict(json.loads(self.site.runner("backup").strip().splitlines()[-1]))
+            except DrillError as error:
+                if "another backup" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+
+    def _configuration(self, site: Site) -> dict[str, Any]:
+        """The stack's exact settings, from its newest incarnation in the account; its releases are there too."""
+        bucket = Bucket.of(site.outputs(self.storage))
+        keys = bucket.oldest(f"stacks/{self.stack}/incarnations/")
+        if not keys:
+            raise DrillError(f"the account knows no incarnation of {self.stack}")
+        newest = max(keys, key=lambda key: (keys[key]["LastModified"], key))
+        settings = dict(json.loads(bucket.read(newest) or b"{}")["settings"])
+        sizing = settings.pop("sizing")
+        dropped = ("registry", "restore")
+        return {key: value for key, value in settings.items() if key not in dropped} | {
+            "sizing": sizing,
+            "storage": self.storage,
+            "vendor": self.storage,
+        }
+
+    def new_installation(self) -> Clock:
+        """The same commands for a customer who has no backup yet, on another new engine."""
+        clock = Clock()
+        engine = self.engine()
+        with clock.step("another host"):
+            engine.__enter__()
+        try:
+            releases = Path(os.environ["STELE_RELEASES"])
+            site = Site.fresh(self.stack, self.storage, self.folder / "site-new", engine, releases)
+            with clock.step("the account is opened"):
+                path = site.settings(self.storage)
+                document = yaml.safe_load(path.read_text())
+                document["config"] |= {"stele:customer": NEW_CUSTOMER, "stele:retention": 1}
+                path.write_text(yaml.safe_dump(document))
+                site.up(self.storage)
+                config = yaml.safe_load(site.settings(self.stack).read_text())["config"]
+                plain = {key.removeprefix("stele:"): value for key, value in config.items() if isinstance(value, str)}
+                site.configure(plain | {"vendor": None})
+            with clock.step("pulumi up"):
+                site.up(self.stack)
+            with clock.step("an order is placed and read"):
+                site.orders("find", ids=site.orders("place", 1))
+            print(clock.picture(), file=sys.stderr)
+        finally:
+            engine.remove()
+        return clock
+
+    def close(self) -> None:
+        """Leave nothing running."""
+        if self.site.engine is not None:
+            self.site.destroy()
+
+
+def main() -> int:
+    """1 with one line when a drill fails."""
+    parser = argparse.ArgumentParser(
+        prog="make drill", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--stack", default="dev")
+    parser.add_argument("--times", type=int, default=1)
+    parser.add_argument("--compare", action="store_true", help="also a new installation, and a copy of the same bytes")
+    arguments = parser.parse_args()
+    drill = None
+    try:
+        drill = Drill(arguments.stack)
+        for number in range(1, arguments.times + 1):
+            found = drill.once()
+            print(
+                f"drill {number} of {arguments.times}: {found['found']} of {found['orders']} orders from before the "
+                f"backup are there; RTO {found['rto']} s; RPO {found['rpo']} s ({found['lost']} of {AFTER} later orders "
+                "lost)",
+                flush=True,
+            )
+        if arguments.compare:
+            new = drill.new_installation()
+            ratio = found["rto"] / new.total
+            print(f"new installation {new.total:.1f} s: the last RTO is {ratio:.2f} of it")
+    except (DrillError, EngineError) as error:
+        print(f"drill: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if drill is not None:
+            drill.close()
+            print("drill: make dev brings the stack back on its own engine, from WORM too", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""A place where the stack runs, for the drill: an engine, a Pulumi state and a copy of the project, all of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import docker
+import yaml
+
+from commands.second_engine import SecondEngine
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+LABEL = "stele.stack"
+# What a new site is given from outside: the rest comes from the account.
+KIT = ("encryptionsalt",)
+
+
+class DrillError(Exception):
+    """The drill cannot go on; the text is one line."""
+
+
+def run(*command: str, env: Mapping[str, str], cwd: Path, stdin: str | None = None) -> str:
+    """What a command prints. Raises DrillError with its last lines."""
+    done = subprocess.run(command, env=dict(env), cwd=cwd, input=stdin, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        wrong = [line for line in said if "error:" in line]
+        raise DrillError(f"{' '.join(command[:4])}: {(wrong or said or ['no reason given'])[-1].strip()}")
+    return done.stdout
+
+
+class Site:
+    """Where a stack runs. ``engine`` is None for the platform's own."""
+
+    def __init__(
+        self, stack: str, storage: str, folder: Path, env: Mapping[str, str], engine: SecondEngine | None
+    ) -> None:
+        self.stack, self.storage, self.folder = stack, storage, folder
+        self.env, self.engine = dict(env), engine
+
+    @classmethod
+    def own(cls, stack: str, storage: str) -> Site:
+        """The one that `make dev` made."""
+        return cls(stack, storage, CHECKOUT, os.environ, None)
+
+    @classmethod
+    def fresh(cls, stack: str, storage: str, folder: Path, engine: SecondEngine, releases: Path | None = None) -> Site:
+        """Another host: nothing but this project, the keys and passphrases that its operator keeps, and the store."""
+        shutil.rmtree(folder, ignore_errors=True)
+        ignored = shutil.ignore_patterns(".stele", ".venv", ".git", "__pycache__", ".*_cache", ".hypothesis")
+        shutil.copytree(CHECKOUT, folder / "project", ignore=ignored, symlinks=True)
+        (folder / "state").mkdir()
+        env = os.environ | {
+            "DOCKER_HOST": engine.host,
+            "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
+            "STELE_RELEASES": str(releases or folder / "releases"),
+        }
+        return cls(stack, storage, folder / "project", env, engine)
+
+    def pulumi(self, *words: str) -> str:
+        """The real CLI here."""
+        return run("pulumi", *words, "--non-interactive", env=self.env, cwd=self.folder)
+
+    def outputs(self, stack: str) -> dict[str, Any]:
+        """A stack's outputs, secrets included."""
+        return dict(json.loads(self.pulumi("stack", "output", "--json", "--show-secrets", "-s", stack)))
+
+    def settings(self, stack: str) -> Path:
+        """A stack's settings file."""
+        return self.folder / f"Pulumi.{stack}.yaml"
+
+    def configure(self, settings: Mapping[str, Any]) -> None:
+        """Write the stack's settings, keeping of the file what only its operator has: secrets and their salt."""
+        path = self.settings(self.stack)
+        before = yaml.safe_load(path.read_text())
+        secrets = {
+            key: value for key, value in before["config"].items() if isinstance(value, dict) and "secure" in value
+        }
+        plain = {f"stele:{key}": value for key, value in settings.items() if value is not None}
+        path.write_text(
+            yaml.safe_dump({key: before[key] for key in KIT if key in before} | {"config": plain | secrets})
+        )
+
+    def up(self, stack: str) -> None:
+        """Bring a stack up, which may not be known here."""
+        known = json.loads(self.pulumi("stack", "ls", "--json"))
+        if stack not in {each["name"] for each in known}:
+            self.pulumi("stack", "init", stack, "--no-select")
+        self.pulumi("up", "--yes", "--skip-preview", "-s", stack)
+
+    def orders(self, verb: str, count: int = 0, ids: list[str] | None = None) -> list[str]:
+        """Place or find orders, from where the front door is."""
+        url = str(self.outputs(self.stack)["url"])
+        command = [sys.executable, "-m", "commands.orders", verb, url, str(count)]
+        if self.engine is not None:
+            command = self.engine.inside(*command)
+        return list(json.loads(run(*command, env=self.env, cwd=CHECKOUT, stdin=json.dumps(ids or []))))
+
+    def runner(self, *words: str) -> str:
+        """A command in the task runner's container."""
+        client: Any = docker.DockerClient(base_url=self.env["DOCKER_HOST"], version="auto", timeout=3600)
+        services = set(self.outputs(self.stack)["services"].values())
+        runners = client.containers.list(filters={"label": "stele.family=task-runner"})
+        ours = [each for each in runners if each.labels["com.docker.swarm.service.name"] in services]
+        if not ours:
+            raise DrillError(f"no task runner of {self.stack} runs; pulumi up -s {self.stack}")
+        status, said = ours[0].exec_run(["/opt/stele/backup", *words])
+        if status:
+            raise DrillError(f"backup: {said.decode(errors='replace').strip().splitlines()[-1]}")
+        return str(said.decode())
+
+    def destroy(self) -> None:
+        """Lose everything: the whole host, or on the platform's own engine what this stack has there and its state."""
+        if self.engine is not None:
+            self.engine.remove()
+            shutil.rmtree(self.folder.parent, ignore_errors=True)
+            return
+        lose(docker.DockerClient(base_url=self.env["DOCKER_HOST"], version="auto", timeout=120), self.stack)
+        self.pulumi("stack", "rm", self.stack, "--force", "--preserve-config", "--yes")
+
+
+def lose(client: Any, stack: str) -> None:
+    """Remove what carries a stack's label in an engine, volumes included, and nothing else."""
+    label = f"{LABEL}={stack}"
+    names = [service.name for service in client.services.list(filters={"label": label})]
+    for service in client.services.list(filters={"label": label}):
+        service.remove()
+    for name in names:
+        for container in client.containers.list(all=True, filters={"label": f"com.docker.swarm.service.name={name}"}):
+            container.remove(force=True)
+    for kind in (client.configs, client.secrets, client.networks, client.volumes):
+        for found in kind.list(filters={"label": label}):
+            found.remove()
