@@ -55,12 +55,13 @@ class Waiting:
         return [_STAMP.sub("", line) for line in text.splitlines()]
 
     def _give_up(self, tasks: list[Any], lines: list[str]) -> None:
+        reasons = [line.partition(GIVEN_UP)[2] for line in lines if GIVEN_UP in line]
+        if len(reasons) >= FAILURES:
+            raise RuntimeError(reasons[-1])
         states = [(task["Status"]["State"], _moment(task["CreatedAt"])) for task in tasks]
         failed = [at for state, at in states if state in ENDED and at >= self._began]
         if len(failed) >= FAILURES:
-            reasons = [line.removeprefix(GIVEN_UP) for line in lines if line.startswith(GIVEN_UP)]
-            error = tasks[-2]["Status"].get("Err", "") if len(tasks) > 1 else ""
-            raise RuntimeError(reasons[-1] if reasons else f"its tasks end at once: {error or 'no reason given'}")
+            raise RuntimeError(f"its tasks end at once: {tasks[-2]['Status'].get('Err') or 'no reason given'}")
         if any(state == "running" for state, _ in states):
             self._running = time.time()
         elif time.time() - self._running > PATIENCE:

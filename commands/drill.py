@@ -195,8 +195,8 @@ def main() -> int:
             found = drill.once()
             print(
                 f"drill {number} of {arguments.times}: {found['found']} of {found['orders']} orders from before the "
-                f"backup are there; RTO {found['rto']} s; RPO {found['rpo']} s ({found['lost']} of {AFTER} later orders "
-                "lost)",
+                f"backup are there; RTO {found['rto']} s; RPO {found['rpo']} s ({found['lost']} of {AFTER} later "
+                "orders lost)",
                 flush=True,
             )
         if arguments.compare:

@@ -20,6 +20,7 @@ from bench.lab.ground import CHECKOUT, LabError, tail
 
 PASSPHRASE = "for tests only"  # noqa: S105
 SECRETS = {"database-password": "correct-horse-battery", "broker-password": "staple-for-the-broker"}
+BACKUP_SECRETS = SECRETS | {"backup-key": "the-customers-own-key"}
 UP_LIMIT = 1200  # seconds
 
 
@@ -77,6 +78,10 @@ class Workspace:
     def environment(self, name: str, secrets: Mapping[str, str] = SECRETS, **settings: Any) -> Stack:
         """A new environment stack; ``secrets`` are set encrypted."""
         return Stack(self, name, settings, secrets)
+
+    def storage(self, name: str, **settings: str) -> Stack:
+        """A new customer's WORM storage; what is in it stays in the platform's store."""
+        return Stack(self, name, {"kind": "storage"} | settings, {})
 
     def close(self) -> None:
         """Remove every stack and what its objects left in the engine, whatever happened before."""

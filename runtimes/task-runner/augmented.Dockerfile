@@ -15,9 +15,8 @@ ARG VOLUMES
 COPY flows/ /flows/opt/stele/flows/
 COPY config/ /config/opt/stele/config/
 RUN chmod -R u=rwX,go=rX /flows /config && \
-    for name in ${VOLUMES}; do install -d -o 10001 -g 10001 -m 0750 "/volumes/data/volumes/${name}"; done && \
-    chown 10001:10001 /volumes/data /volumes/data/volumes && chmod 0750 /volumes/data /volumes/data/volumes && \
-    find /flows /config /volumes -exec touch --no-dereference --date "@${SOURCE_DATE_EPOCH}" {} +
+    for name in . ${VOLUMES}; do install -d -o 10001 -g 10001 -m 0750 /flows/data "/flows/data/volumes/${name}"; done && \
+    find /flows /config -exec touch --no-dereference --date "@${SOURCE_DATE_EPOCH}" {} +
 
 FROM blessed
 ARG RUNTIME
@@ -25,4 +24,3 @@ USER 10001:10001
 LABEL org.opencontainers.image.title="${RUNTIME}" stele.runtime="${RUNTIME}" stele.family="task-runner"
 COPY --from=layer /flows/ /
 COPY --from=layer /config/ /
-COPY --from=layer /volumes/ /

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import tarfile
 from collections.abc import Iterator
@@ -13,11 +14,22 @@ import docker
 import pytest
 import yaml
 
-from bench.lab.workspace import SECRETS, Stack, Workspace
+from bench.lab.workspace import BACKUP_SECRETS, Stack, Workspace
 from tests.images.image import Image, Reader
 
 HERE = Path(__file__).parent
 RUNTIMES = HERE.parents[1] / "runtimes"
+# A task runner's plan whose store does not answer.
+NOWHERE = {
+    "stack": "images",
+    "source": "images",
+    "restore": "newest",
+    "fenced": False,
+    "timezone": "UTC",
+    "storage": {"endpoint": "http://127.0.0.1:9", "bucket": "nobody", "access_key": "nobody"},
+    "schema": {"needs": 1, "oldest": 1},
+    "volumes": {},
+}
 NAMES = sorted(path.parent.name for path in RUNTIMES.glob("orders/*/runtime.yaml"))
 
 
@@ -83,10 +95,13 @@ def _archive(files: dict[str, str]) -> bytes:
 
 def given(runtime: str) -> dict[str, str]:
     """What an environment would put into a container of this runtime."""
-    files = {f"run/secrets/{name}": SECRETS[name] for name in recipe(runtime).get("secrets", [])}
+    secrets = BACKUP_SECRETS | {"storage-secret": "of-a-store-that-is-not-there"}
+    files = {f"run/secrets/{name}": secrets[name] for name in recipe(runtime).get("secrets", [])}
     files["etc/stele/environment.properties"] = "ENVIRONMENT=images\n"
     if recipe(runtime).get("front"):
         files["etc/stele/version.json"] = "{}"
+    if recipe(runtime).get("tasks"):
+        files["etc/stele/backup.json"] = json.dumps(NOWHERE)
     return files
 
 

@@ -6,12 +6,14 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
+from typing import Any
 from urllib.parse import urlsplit
 
 from . import settings as configured
@@ -24,6 +26,7 @@ from .problem import Problem
 from .settings import DATA, STATE, Settings
 
 HOUR = 2  # in the stack's time zone
+AGAIN = 5  # seconds between tries to load
 SETTLE = 60  # seconds that a new stack gets before its first backup
 PASSAGE = Path("/run/store/door.sock")
 
@@ -44,35 +47,48 @@ def next_due(settings: Settings, now: datetime) -> datetime:
 
 def open_passage(endpoint: str) -> None:
     """Where the store is on this very host's loopback, a socket leads there: a container has a loopback of its own."""
-    if PASSAGE.parent.is_dir():
-        host, port = urlsplit(endpoint).hostname, urlsplit(endpoint).port
+    host, port = urlsplit(endpoint).hostname, urlsplit(endpoint).port
+    if PASSAGE.parent.is_dir() and not _open_already(host, port):
         listen = f"TCP-LISTEN:{port},bind={host},reuseaddr,fork"
         subprocess.Popen(["socat", listen, f"UNIX-CONNECT:{PASSAGE}"], start_new_session=True)
+        time.sleep(0.2)  # until it listens
+
+
+def _open_already(host: str | None, port: int | None) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((host or "", port or 0)) == 0
 
 
 def main() -> int:
-    """Until SIGTERM; 1 when a load fails, so that the orchestrator starts it again."""
+    """Until SIGTERM. What fails is told and tried again: the runtimes that run need no runner."""
     signal.signal(signal.SIGTERM, _stop)
     STATE.mkdir(parents=True, exist_ok=True)
     management = Management()
-    try:
-        settings = configured.load()
-        open_passage(settings.storage["endpoint"])
-        with (DATA / ".load-lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            report = Load(settings).run()
-    except Problem as problem:
-        log(f"cannot start: {problem}")
-        return 1
-    except OSError as error:
-        log(f"cannot start: {error.filename or 'the disk'}: {error.strerror}")
-        return 1
+    while True:
+        try:
+            settings = configured.load()
+            report = load(settings)
+            break
+        except Problem as problem:
+            management.reason = f"cannot start: {problem}"
+        except OSError as error:
+            management.reason = f"cannot start: {error.filename or 'the disk'}: {error.strerror}"
+        log(management.reason)
+        time.sleep(AGAIN)
     print(f"loaded: {json.dumps(report, sort_keys=True)}", flush=True)
     origin = f" from {report['from']}" if report["from"] else ""
     management.reason = f"serving: loaded {', '.join(report['empty']) or 'nothing'}{origin}"
     log(management.reason)
     nights(settings)
     return 0
+
+
+def load(settings: Settings) -> dict[str, Any]:
+    """Load what is empty; one generation at a time."""
+    open_passage(settings.storage["endpoint"])
+    with (DATA / ".load-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return Load(settings).run()
 
 
 def nights(settings: Settings) -> None:
