@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from sealer import Log, Sealer
 
 from components.object_lock import ObjectLockStore, Terms
 from components.object_lock_keys import StoreError, client
@@ -62,6 +63,27 @@ def test_what_was_stored_before_the_lock_is_locked_with_it(
     with pytest.raises(StoreError, match="1 object versions are retained until"):
         store.close("firm")
     assert customer.get_object(Bucket=firm.bucket, Key="orders/last night")["Body"].read() == b"kept"
+
+
+def test_a_date_that_was_given_in_the_moment_of_the_lock_becomes_firm_too(
+    sealer: None, gateway: Gateway, store: ObjectLockStore, administrator: Any
+) -> None:
+    """The sealer had read the terms before the lock and gave its date after it; it may know the version for sealed."""
+    loose, firm = (Terms("moment", 90, locked=locked) for locked in (False, True))
+    customer = client(gateway.endpoint, store.open(loose))
+    versions = [customer.put_object(Bucket=loose.bucket, Key=key, Body=b"kept")["VersionId"] for key in ("a", "b")]
+    eventually(lambda: all(retention(administrator, loose.bucket, key) for key in ("a", "b")), "the sealer dates them")
+    swept = Sealer(administrator, Log(gateway.folder / "none"))
+    swept.sweep()
+    before = {key: retention(administrator, loose.bucket, key) for key in ("a", "b")}
+    rule = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 90}}}
+    administrator.put_object_lock_configuration(Bucket=firm.bucket, ObjectLockConfiguration=rule)
+
+    swept.sweep()
+    for key, version in zip(("a", "b"), versions, strict=True):
+        assert retention(administrator, firm.bucket, key) == (before[key] or {}) | {"Mode": "COMPLIANCE"}
+        with pytest.raises(ClientError, match="object protected by object lock"):
+            administrator.delete_object(Bucket=firm.bucket, Key=key, VersionId=version, BypassGovernanceRetention=True)
 
 
 def test_every_key_that_can_be_written_gets_its_date(
