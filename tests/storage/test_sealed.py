@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from components.object_lock import ObjectLockStore, Terms
 from components.object_lock_keys import StoreError, client
 from tests.platform.machine import eventually
 
-from .conftest import ADMINISTRATOR, ROOT, Gateway
+from .conftest import ADMINISTRATOR, ROOT, Gateway, free_port
 
 
 @pytest.fixture
@@ -121,3 +122,14 @@ def test_a_store_without_a_door_is_refused(gateway: Gateway) -> None:
         threading.Thread(target=pass_on, daemon=True).start()
         with pytest.raises(StoreError, match="has no door before it"):
             ObjectLockStore(f"http://127.0.0.1:{port}", ADMINISTRATOR).open(Terms("naked", 1, locked=False))
+
+
+def test_a_store_with_an_older_door_is_refused(tmp_path: Path) -> None:
+    """One that lets deletions through whose keys are in the body: an account would rely on a door that is not there."""
+    older = Gateway(tmp_path, free_port(), without="METH_POST")
+    older.start()
+    try:
+        with pytest.raises(StoreError, match="has no door before it, or an old one"):
+            ObjectLockStore(older.endpoint, ADMINISTRATOR).open(Terms("older", 1, locked=False))
+    finally:
+        older.kill()
