@@ -10,7 +10,7 @@ import json
 import re
 import secrets
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -139,16 +139,29 @@ class ObjectLockStore:
             self._s3.delete_bucket(Bucket=bucket)
 
     def _require_door(self) -> None:
-        """Refuse a versitygw without the platform's door: keys that only add could delete what others stored."""
+        """Refuse a versitygw without the platform's door, or behind an older one: the policy relies on it."""
+        nothing = {"Objects": [{"Key": "is-it-there"}]}
+        if not (
+            self._door_refuses(self._s3.abort_multipart_upload, Key="door", UploadId="is-it-there")
+            and self._door_refuses(self._s3.delete_objects, Delete=nothing)
+        ):
+            raise StoreError(
+                f"{self._endpoint}: has no door before it, or an old one, see docs/decisions/worm-storage.md; "
+                "put this one there"
+            )
+
+    @staticmethod
+    def _door_refuses(request: Callable[..., Any], **arguments: Any) -> bool:
+        """Whether a request for a bucket that nobody has does not reach the store."""
         try:
-            self._s3.abort_multipart_upload(Bucket="stele-door", Key="door", UploadId="is-it-there")
+            request(Bucket="stele-door", **arguments)
         except ClientError as error:
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
             if status == 400 and code(error) in {"", "400"}:  # a store gives a reason
-                return
+                return True
             if code(error) not in {"NoSuchBucket", "NoSuchUpload"}:
                 raise
-        raise StoreError(f"{self._endpoint}: has no door before it, see docs/decisions/worm-storage.md; put one there")
+        return False
 
     def _create(self, terms: Terms) -> None:
         try:

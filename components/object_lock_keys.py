@@ -25,6 +25,10 @@ OBJECT_ACTIONS = (
     "s3:AbortMultipartUpload",
     "s3:ListMultipartUploadParts",
 )
+# restic removes its own lock files, whose names are 64 hexadecimal digits. Without a version this adds a delete marker;
+# deletion of versions is another permission (s3:DeleteObjectVersion), which a customer has not got.
+LOCK_FILES = f"backups/*/locks/{'?' * 64}"
+LOCK_FILE_ACTIONS = ("s3:DeleteObject",)
 BUCKET_ACTIONS = (
     "s3:ListBucket",
     "s3:ListBucketVersions",
@@ -98,6 +102,12 @@ def policy(bucket: str) -> dict[str, Any]:
                 "Principal": principal,
                 "Action": list(BUCKET_ACTIONS),
                 "Resource": f"arn:aws:s3:::{bucket}",
+            },
+            {
+                "Effect": "Allow",
+                "Principal": principal,
+                "Action": list(LOCK_FILE_ACTIONS),
+                "Resource": f"arn:aws:s3:::{bucket}/{LOCK_FILES}",
             },
         ],
     }

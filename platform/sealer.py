@@ -3,7 +3,8 @@
 versitygw 1.8.0 writes no date to an object that only the default retention of its bucket covers: it compares the rule's
 own age instead, and whoever may set dates can still give such an object a short one (auth/object_lock.go there). So
 writers get no permission to set dates, and this program sets them: `LastModified` plus the bucket's default retention,
-in the default's mode, for each version as soon as it is written. A date that is there is never touched.
+in the default's mode, for each version as soon as it is written. A date that is there is never moved. Only where the
+default is COMPLIANCE, one in GOVERNANCE becomes as firm: it was given by the terms before, in the moment they changed.
 
 It learns of new objects from the store's access log. versitygw has a webhook for events too, but refuses to start while
 nobody answers it (s3event/webhook.go): reading a backup must not depend on this program. What the log does not tell,
@@ -76,7 +77,7 @@ class Sealer:
     def __init__(self, store: Any, log: Log) -> None:
         self.store = store
         self.log = log
-        self.sealed: set[tuple[str, str, str]] = set()
+        self.sealed: set[tuple[str, str, str, str]] = set()
         self.problem: str | None = None
         self.next_sweep = 0.0
         self.moved = float("-inf")
@@ -101,7 +102,7 @@ class Sealer:
 
     def sweep(self) -> None:
         """Seal every version of every bucket, and forget those that are gone. Raises the first failure at the end."""
-        there: set[tuple[str, str, str]] = set()
+        there: set[tuple[str, str, str, str]] = set()
         failures: list[Exception] = []
         for bucket in self.store.list_buckets()["Buckets"]:
             self.moved = time.monotonic()
@@ -114,9 +115,12 @@ class Sealer:
         self.sealed &= there
         self.moved = time.monotonic()
 
-    def seal(self, bucket: str, prefix: str = "") -> set[tuple[str, str, str]]:
-        """Seal the versions of a bucket whose keys begin so; what is there. Raises the first failure at the end."""
-        there: set[tuple[str, str, str]] = set()
+    def seal(self, bucket: str, prefix: str = "") -> set[tuple[str, str, str, str]]:
+        """Seal the versions of a bucket whose keys begin so; what is there. Raises the first failure at the end.
+
+        Sealed is bucket, key, version and mode: another mode of the bucket is looked at anew.
+        """
+        there: set[tuple[str, str, str, str]] = set()
         failures: list[Exception] = []
         try:
             retention = self._default(bucket)
@@ -125,7 +129,7 @@ class Sealer:
                 return there
             raise
         for version in self._versions(bucket, prefix) if retention else ():
-            identity = (bucket, version["Key"], version["VersionId"])
+            identity = (bucket, version["Key"], version["VersionId"], retention["Mode"])
             there.add(identity)
             self.moved = time.monotonic()
             try:
@@ -152,27 +156,31 @@ class Sealer:
         for page in self.store.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
             yield from page.get("Versions", [])
 
-    def _seal(self, identity: tuple[str, str, str], modified: datetime, retention: dict[str, Any]) -> bool:
-        """Give the version a date; whether it had one before, or needs none because its time is over.
+    def _seal(self, identity: tuple[str, str, str, str], modified: datetime, retention: dict[str, Any]) -> bool:
+        """Give the version a date, or the one it has its firm mode; whether neither was needed, or its time is over.
 
         One that is written over in the same moment moves to another file, perhaps without its new date: so a version
         counts as sealed only when the next sweep finds it so.
         """
-        where = dict(zip(("Bucket", "Key", "VersionId"), identity, strict=True))
-        until = retain_until(modified, retention)
-        if self._dated(where) or until <= datetime.now(UTC):
+        where = dict(zip(("Bucket", "Key", "VersionId"), identity[:3], strict=True))
+        there = self._date(where)
+        until = there["RetainUntilDate"] if there else retain_until(modified, retention)
+        as_firm = bool(there) and there["Mode"] in {retention["Mode"], "COMPLIANCE"}
+        if as_firm or until <= datetime.now(UTC):
             return True
-        self.store.put_object_retention(**where, Retention={"Mode": retention["Mode"], "RetainUntilDate": until})
+        firm = {"BypassGovernanceRetention": True} if there else {}
+        date = {"Mode": retention["Mode"], "RetainUntilDate": until}
+        self.store.put_object_retention(**where, Retention=date, **firm)
         return False
 
-    def _dated(self, where: dict[str, str]) -> bool:
+    def _date(self, where: dict[str, str]) -> dict[str, Any]:
+        """The version's own mode and date; empty while it has none."""
         try:
-            self.store.get_object_retention(**where)
+            return dict(self.store.get_object_retention(**where)["Retention"])
         except ClientError as error:
             if error.response["Error"]["Code"] == "NoSuchObjectLockConfiguration":
-                return False
+                return {}
             raise
-        return True
 
     def _note(self, problem: str) -> None:
         if problem != self.problem:

@@ -17,7 +17,11 @@ CODE = Path(__file__).parent
 # - `a//b`, `a/./b` and `x/../a/b` are one file, but the versions of it that are replaced are filed under each spelling
 #   apart: writing to another spelling would hide them;
 # - keys of folders, keys that XML cannot express and keys in folders of its own (`.sgwtmp`) cannot be listed, so never
-#   dated.
+#   dated;
+# - a deletion or an upload by a form names its keys in the body, where no spelling can be refused;
+# - a version is taken for one by its length, and joined into a path;
+# - a deletion without a version copies the object aside and then marks what is there: what is written in between is
+#   acknowledged and gone. restic's lock files alone are removed so, and written, one after the other.
 DOOR_CONFIG = """\
 global
   log stdout format raw local0
@@ -37,6 +41,12 @@ frontend door
   acl half_escape path -m reg %([^0-9a-fA-F]|.[^0-9a-fA-F]|.?$)
   acl object path,url_dec -m reg ^/[^/]*/.
   acl other_spelling path,url_dec -m reg ^//|^/[^/]+/(.*/)?([.]{{0,2}}|[.]sgwtmp)(/|$)
+  acl a_version query,url_dec -m sub -i versionid
+  acl versions query,url_dec -m reg -i versionid.*versionid
+  acl version_made_here query -m reg (^|&)versionId=([0-7][0-9A-HJKMNP-TV-Z]{{25}}|null)(&|$)
+  acl copies_a_path req.hdr(x-amz-copy-source),url_dec -m reg -i versionid=.*[./]
+  acl lock_file path,url_dec -m reg ^/[^/]+/backups/.+/locks/[0-9a-f]{{64}}$
+  acl small req.hdr_val(content-length) le 8192
   acl text path,url_dec -m reg '{text}'
   http-request deny deny_status 400 if an_upload !made_here
   http-request deny deny_status 400 if uploads
@@ -44,8 +54,20 @@ frontend door
   http-request deny deny_status 400 if half_escape
   http-request deny deny_status 400 if object other_spelling
   http-request deny deny_status 400 if !text
+  http-request deny deny_status 400 if METH_POST !object
+  http-request deny deny_status 400 if object a_version !version_made_here
+  http-request deny deny_status 400 if object versions
+  http-request deny deny_status 400 if copies_a_path
+  http-request deny deny_status 400 if METH_DELETE object !an_upload !a_version !lock_file
+  http-request deny deny_status 413 if METH_PUT lock_file !small
   http-request set-log-level silent
+  use_backend lock_files if lock_file !METH_GET
   default_backend store
+backend lock_files
+  option http-buffer-request
+  timeout http-request 10s
+  timeout queue 30s
+  server store unix@{socket} maxconn 1
 backend store
   server store unix@{socket}
 """

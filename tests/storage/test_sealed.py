@@ -9,16 +9,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from sealer import Log, Sealer
 
 from components.object_lock import ObjectLockStore, Terms
 from components.object_lock_keys import StoreError, client
 from tests.platform.machine import eventually
 
-from .conftest import ADMINISTRATOR, ROOT, Gateway
+from .conftest import ADMINISTRATOR, ROOT, Gateway, free_port
 
 
 @pytest.fixture
@@ -64,6 +66,27 @@ def test_what_was_stored_before_the_lock_is_locked_with_it(
     assert customer.get_object(Bucket=firm.bucket, Key="orders/last night")["Body"].read() == b"kept"
 
 
+def test_a_date_that_was_given_in_the_moment_of_the_lock_becomes_firm_too(
+    sealer: None, gateway: Gateway, store: ObjectLockStore, administrator: Any
+) -> None:
+    """The sealer had read the terms before the lock and gave its date after it; it may know the version for sealed."""
+    loose, firm = (Terms("moment", 90, locked=locked) for locked in (False, True))
+    customer = client(gateway.endpoint, store.open(loose))
+    versions = [customer.put_object(Bucket=loose.bucket, Key=key, Body=b"kept")["VersionId"] for key in ("a", "b")]
+    eventually(lambda: all(retention(administrator, loose.bucket, key) for key in ("a", "b")), "the sealer dates them")
+    swept = Sealer(administrator, Log(gateway.folder / "none"))
+    swept.sweep()
+    before = {key: retention(administrator, loose.bucket, key) for key in ("a", "b")}
+    rule = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 90}}}
+    administrator.put_object_lock_configuration(Bucket=firm.bucket, ObjectLockConfiguration=rule)
+
+    swept.sweep()
+    for key, version in zip(("a", "b"), versions, strict=True):
+        assert retention(administrator, firm.bucket, key) == (before[key] or {}) | {"Mode": "COMPLIANCE"}
+        with pytest.raises(ClientError, match="object protected by object lock"):
+            administrator.delete_object(Bucket=firm.bucket, Key=key, VersionId=version, BypassGovernanceRetention=True)
+
+
 def test_every_key_that_can_be_written_gets_its_date(
     sealer: None, gateway: Gateway, store: ObjectLockStore, administrator: Any
 ) -> None:
@@ -99,3 +122,14 @@ def test_a_store_without_a_door_is_refused(gateway: Gateway) -> None:
         threading.Thread(target=pass_on, daemon=True).start()
         with pytest.raises(StoreError, match="has no door before it"):
             ObjectLockStore(f"http://127.0.0.1:{port}", ADMINISTRATOR).open(Terms("naked", 1, locked=False))
+
+
+def test_a_store_with_an_older_door_is_refused(tmp_path: Path) -> None:
+    """One that lets deletions through whose keys are in the body: an account would rely on a door that is not there."""
+    older = Gateway(tmp_path, free_port(), without="METH_POST")
+    older.start()
+    try:
+        with pytest.raises(StoreError, match="has no door before it, or an old one"):
+            ObjectLockStore(older.endpoint, ADMINISTRATOR).open(Terms("older", 1, locked=False))
+    finally:
+        older.kill()
