@@ -18,7 +18,8 @@ PORT = 18280
 ROWS, CHANGED = 2_000_000, 400_000  # orders before the first night, and added before the second
 FILL = """
 insert into orders (id, item, quantity)
-select 'bench-{tag}-' || g || '-' || md5(random()::text), md5(random()::text), 1 + g % 9 from generate_series(1, {rows}) g
+select 'bench-{tag}-' || g || '-' || md5(random()::text), md5(random()::text), 1 + g % 9
+from generate_series(1, {rows}) g
 """
 # In the runner's container, with its own code and keys: the same bytes by its restore and by a plain copy.
 RESTORE = """
@@ -62,10 +63,10 @@ def measure(lab: Laboratory) -> Measurement:
     taken = Measurement(
         "backup",
         "Backup and restore",
-        f"One environment with {ROWS:,} orders, of which {CHANGED:,} came between two nights; every value is random text. "
-        "Restore: from the store to files on the disk, decrypted, every object and every file checked; plain copy: rclone, "
-        "the same files as they are, from the same store, in turn. Latencies: the same load with and without backups one "
-        "after another, in turn.",
+        f"One environment with {ROWS:,} orders, of which {CHANGED:,} came between two nights; every value is random "
+        "text. Restore: from the store to files on the disk, decrypted, every object and every file checked; plain "
+        "copy: rclone, the same files as they are, from the same store, in turn. Latencies: the same load with and "
+        "without backups one after another, in turn.",
     )
     rounds = 3 if lab.short else 7
     stack = _environment(lab)
