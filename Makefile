@@ -65,9 +65,9 @@ backup: ## Back up a stack now and verify it: make backup STACK=dev
 	.venv/bin/python -m commands.backup $(or $(STACK),$(error make backup needs a stack: make backup STACK=dev))
 
 .PHONY: drill
-drill: ## Lose the dev stack, bring it back on another engine from WORM alone: make drill TIMES=10 COMPARE=yes
+drill: ## Lose the dev stack, bring it back on another engine from WORM alone: make drill TIMES=10 MOVE=yes COMPARE=yes
 	@$(WITH_ENV)
-	.venv/bin/python -m commands.drill --times "$(or $(TIMES),1)" $(if $(COMPARE),--compare)
+	.venv/bin/python -m commands.drill --times "$(or $(TIMES),1)" $(if $(MOVE),--move) $(if $(COMPARE),--compare)
 
 .PHONY: lock
 lock: ## Refresh every lock file: Python and Debian packages, and Java libraries if Maven is there

@@ -80,45 +80,55 @@ class Drill:
         name = f"drill-{os.environ.get('STELE_CHECKOUT_ID', 'local')}-{self.count % 2}"
         return SecondEngine(name, self.folder / f"engine-{self.count % 2}", os.environ["STELE_REGISTRY"])
 
-    def once(self) -> dict[str, Any]:
-        """One drill; returns its figures. Raises DrillError when an order is missing."""
-        before = self.site.orders("place", BEFORE)
+    def once(self, *, move: bool) -> dict[str, Any]:
+        """One drill; returns its figures. Raises DrillError when an order is missing that must be there.
+
+        ``move``: the stack is fenced before its last backup, so nothing that was acknowledged may be lost.
+        """
+        before, after = self.site.orders("place", BEFORE), []
+        if move:
+            log(f"{len(before)} orders are acknowledged; fencing")
+            self.site.fence()
         log(f"{len(before)} orders are acknowledged; backing up")
-        backup = self._backup()
         began = time.time()
-        after = self.site.orders("place", AFTER)
-        clock = Clock()
+        backup = self._backup()
+        if not move:
+            after = self.site.orders("place", AFTER)
         log(f"losing everything of {self.stack}")
         self.site.destroy()
         lost = time.time()
+        clock = Clock()
+        loaded = self._come_back(clock, before)
+        if loaded["from"] != backup["name"]:
+            raise DrillError(f"loaded was {loaded['from']}, not {backup['name']}")
+        if move and loaded["window"]:
+            raise DrillError(f"the stack was fenced, and yet {loaded['window']} counts as lost")
+        print(clock.picture(), file=sys.stderr)
+        return {
+            "orders": len(before),
+            "rto": round(clock.total, 1),
+            "rpo": 0 if move else round(lost - began, 1),
+            "lost": len(self.site.orders("look", ids=after)),
+            "later": len(after),
+            "backup": backup["name"],
+        }
+
+    def _come_back(self, clock: Clock, orders: list[str]) -> dict[str, Any]:
+        """Bring the stack back on another engine and find every order; the report of the load."""
         engine = self.engine()
         with clock.step("another host"):
-            engine.__enter__()
+            engine.start()
         self.site = site = Site.fresh(self.stack, self.storage, self.folder / f"site-{self.count % 2}", engine)
         with clock.step("the account is taken over"):
             site.up(self.storage)
             site.configure(self._configuration(site))
         with clock.step("pulumi up"):
             site.up(self.stack)
-        with clock.step(f"{len(before)} orders are read"):
-            missing = site.orders("find", ids=before)
+        with clock.step(f"{len(orders)} orders are read"):
+            missing = site.orders("find", ids=orders)
         if missing:
-            raise DrillError(f"{len(missing)} of {len(before)} orders are missing, such as {missing[0]}")
-        gone = len(site.orders("look", ids=after))
-        loaded = site.outputs(self.stack)["backup"]["loaded"]
-        if loaded["from"] != backup["name"]:
-            raise DrillError(f"loaded was {loaded['from']}, not {backup['name']}")
-        print(clock.picture(), file=sys.stderr)
-        return {
-            "backup": backup["name"],
-            "orders": len(before),
-            "found": len(before) - len(missing),
-            "rto": round(clock.total, 1),
-            "rpo": round(lost - began, 1),
-            "lost": gone,
-            "bytes": backup["bytes"],
-            "steps": loaded["steps"],
-        }
+            raise DrillError(f"{len(missing)} of {len(orders)} orders are missing, such as {missing[0]}")
+        return dict(site.outputs(self.stack)["backup"]["loaded"])
 
     def _backup(self) -> dict[str, Any]:
         deadline = time.monotonic() + 600
@@ -139,7 +149,7 @@ class Drill:
         newest = max(keys, key=lambda key: (keys[key]["LastModified"], key))
         settings = dict(json.loads(bucket.read(newest) or b"{}")["settings"])
         sizing = settings.pop("sizing")
-        dropped = ("registry", "restore")
+        dropped = ("registry", "restore", "fenced")
         return {key: value for key, value in settings.items() if key not in dropped} | {
             "sizing": sizing,
             "storage": self.storage,
@@ -151,7 +161,7 @@ class Drill:
         clock = Clock()
         engine = self.engine()
         with clock.step("another host"):
-            engine.__enter__()
+            engine.start()
         try:
             releases = Path(os.environ["STELE_RELEASES"])
             site = Site.fresh(self.stack, self.storage, self.folder / "site-new", engine, releases)
@@ -187,16 +197,17 @@ def main() -> int:
     parser.add_argument("--stack", default="dev")
     parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--compare", action="store_true", help="also a new installation, and a copy of the same bytes")
+    parser.add_argument("--move", action="store_true", help="fence the stack before its last backup: nothing is lost")
     arguments = parser.parse_args()
     drill = None
     try:
         drill = Drill(arguments.stack)
         for number in range(1, arguments.times + 1):
-            found = drill.once()
+            found = drill.once(move=arguments.move)
             print(
-                f"drill {number} of {arguments.times}: {found['found']} of {found['orders']} orders from before the "
-                f"backup are there; RTO {found['rto']} s; RPO {found['rpo']} s ({found['lost']} of {AFTER} later "
-                "orders lost)",
+                f"drill {number} of {arguments.times}: {found['orders']} of {found['orders']} orders from before the "
+                f"backup are there; RTO {found['rto']} s; RPO {found['rpo']} s ({found['lost']} of {found['later']} "
+                "later orders lost)",
                 flush=True,
             )
         if arguments.compare:

@@ -71,12 +71,16 @@ class SecondEngine:
         """A client of it."""
         return docker.DockerClient(base_url=self.host, version="auto", timeout=120)
 
-    def __enter__(self) -> SecondEngine:
+    def start(self) -> None:
+        """Bring it up. Raises EngineError; then nothing of it is left."""
         try:
             self._start()
         except BaseException:
             self.remove()
             raise
+
+    def __enter__(self) -> SecondEngine:
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -116,6 +116,16 @@ class Site:
             raise DrillError(f"backup: {said.decode(errors='replace').strip().splitlines()[-1]}")
         return str(said.decode())
 
+    def fence(self) -> None:
+        """Let the stack accept nothing any more, and say so in its settings; they are put back when it is lost."""
+        path = self.settings(self.stack)
+        before = path.read_text()
+        self.pulumi("config", "set", "fenced", "true", "-s", self.stack)
+        try:
+            self.up(self.stack)
+        finally:
+            path.write_text(before)
+
     def destroy(self) -> None:
         """Lose everything: the whole host, or on the platform's own engine what this stack has there and its state."""
         if self.engine is not None:
