@@ -8,6 +8,7 @@ import pulumi  # noqa: E402
 
 if pulumi.Config().get("kind") in {None, "environment"}:
     startup.wake_docker_plugin()
+    startup.wake_state()
 
 from components.boundary import read_settings  # noqa: E402
 from components.settings import EnvironmentSettings, ReleaseSettings  # noqa: E402

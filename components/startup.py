@@ -43,12 +43,20 @@ def wake_docker_plugin() -> None:
     resource says it properly. But the program does not end before it: one that stopped while the engine was starting
     the plugin was once never seen to end.
     """
-    arguments = struct_pb2.Struct()
-    arguments.update({"name": "host"})
     # The version that the resources will ask for: another one would be another process.
-    request = resource_pb2.ResourceInvokeRequest(
-        tok="docker:index/getNetwork:getNetwork", args=arguments, version=metadata.version("pulumi-docker")
-    )
+    _ask("docker:index/getNetwork:getNetwork", "host", metadata.version("pulumi-docker"))
+
+
+def wake_state() -> None:
+    """The same for the states of stacks: the engine takes a fifth of a second for the first question about them."""
+    own = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    _ask("pulumi:pulumi:readStackOutputs", own)
+
+
+def _ask(token: str, name: str, version: str = "") -> None:
+    arguments = struct_pb2.Struct()
+    arguments.update({"name": name})
+    request = resource_pb2.ResourceInvokeRequest(tok=token, args=arguments, version=version)
     if monitor := settings.get_monitor():
         answer = monitor.Invoke.future(request)
         atexit.register(answer.exception, timeout=_PATIENCE)
