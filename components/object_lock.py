@@ -229,9 +229,10 @@ class ObjectLockStore:
             raise StoreError(
                 f"bucket {bucket}: belongs to {customer or 'nobody of Stele'}; choose another customer name"
             )
-        # Killed between creation and rule: as good as the shortest one.
+        # Killed between creation and rule, or a rule without a period: as good as the shortest one.
         rule = lock.get("Rule", {}).get("DefaultRetention", {"Mode": "GOVERNANCE", "Days": 1})
-        return Terms(customer, int(rule.get("Days") or 365 * rule["Years"]), locked=rule["Mode"] == "COMPLIANCE")
+        days = int(rule.get("Days") or 365 * rule.get("Years", 0)) or 1
+        return Terms(customer, days, locked=rule["Mode"] == "COMPLIANCE")
 
     def _new_keys(self, terms: Terms) -> Keys:
         """Keys named like the bucket; whoever held the old ones is out."""

@@ -72,6 +72,7 @@ def client(endpoint: str, keys: Keys) -> Any:
         read_timeout=6 * TIMEOUT,
         retries={"total_max_attempts": 3, "mode": "standard"},
         s3={"addressing_style": "path"},
+        signature_version="s3v4",  # presigned addresses too
         proxies={},
     )
     os.environ.pop("AWS_PROFILE", None)  # of this user's dealings with somebody else's store

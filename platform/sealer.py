@@ -143,14 +143,15 @@ class Sealer:
         return there
 
     def _default(self, bucket: str) -> dict[str, Any]:
-        """The default retention (Mode, Days or Years) of a bucket; empty when it has none."""
+        """The default retention (Mode, Days or Years) of a bucket; empty when it has none, or one without a period."""
         try:
             lock = self.store.get_object_lock_configuration(Bucket=bucket)["ObjectLockConfiguration"]
         except ClientError as error:
             if error.response["Error"]["Code"] == "ObjectLockConfigurationNotFoundError":
                 return {}
             raise
-        return dict(lock.get("Rule", {}).get("DefaultRetention", {}))
+        rule = dict(lock.get("Rule", {}).get("DefaultRetention", {}))
+        return rule if rule.get("Days") or rule.get("Years") else {}
 
     def _versions(self, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
         for page in self.store.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):

@@ -107,6 +107,26 @@ def test_every_key_that_can_be_written_gets_its_date(
     eventually(lambda: all(retention(administrator, terms.bucket, key) for key in keys), "each gets its date")
 
 
+def test_a_rule_without_a_period_keeps_no_other_bucket_from_being_sealed(
+    gateway: Gateway, store: ObjectLockStore, administrator: Any
+) -> None:
+    """versitygw 1.8.0 takes one, which AWS refuses; the account that has it is mended by its next terms."""
+    terms = Terms("period", 90, locked=False)
+    customer = client(gateway.endpoint, store.open(terms))
+    rule = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE"}}}
+    administrator.create_bucket(Bucket="a-rule-without-period", ObjectLockEnabledForBucket=True)
+    for bucket in ("a-rule-without-period", terms.bucket):
+        administrator.put_object_lock_configuration(Bucket=bucket, ObjectLockConfiguration=rule)
+        administrator.put_object(Bucket=bucket, Key="k", Body=b"kept")
+    sealer = Sealer(administrator, Log(gateway.folder / "none"))
+    sealer.sweep()
+    assert store.inspect("period") == Terms("period", 1, locked=False)
+    store.amend(terms)
+    sealer.sweep()
+    assert retention(administrator, terms.bucket, "k")
+    assert customer.get_object(Bucket=terms.bucket, Key="k")["Body"].read() == b"kept"
+
+
 def test_a_store_without_a_door_is_refused(gateway: Gateway) -> None:
     """Somebody put the store's own socket on the network."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
