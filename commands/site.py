@@ -108,7 +108,7 @@ class Site:
         client: Any = docker.DockerClient(base_url=self.env["DOCKER_HOST"], version="auto", timeout=3600)
         services = set(self.outputs(self.stack)["services"].values())
         runners = client.containers.list(filters={"label": "stele.family=task-runner"})
-        ours = [each for each in runners if each.labels["com.docker.swarm.service.name"] in services]
+        ours = [each for each in runners if each.labels.get("com.docker.swarm.service.name") in services]
         if not ours:
             raise DrillError(f"no task runner of {self.stack} runs; pulumi up -s {self.stack}")
         status, said = ours[0].exec_run(["/opt/stele/backup", *words])
