@@ -41,10 +41,11 @@ def free_port() -> int:
 
 @dataclass
 class Gateway:
-    """A running store and its folder."""
+    """A running store and its folder. ``passage``: a socket of the door for containers, if any."""
 
     folder: Path
     port: int
+    passage: str = ""
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -55,7 +56,7 @@ class Gateway:
         for name in ("objects", "versions", "accounts"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         socket = str(self.folder / "store.sock")
-        (self.folder / "door.cfg").write_text(door_config(self.port, socket))
+        (self.folder / "door.cfg").write_text(door_config(self.port, socket, self.passage))
         program = str(ROOT / ".stele/bin/versitygw")
         environment = {
             "PATH": os.environ["PATH"],
