@@ -43,11 +43,12 @@ def free_port() -> int:
 
 @dataclass
 class Gateway:
-    """A running store and its folder; its door lacks the lines with ``without``."""
+    """A running store and its folder. Its door lacks the lines with ``without``; ``passage``: its socket for containers."""
 
     folder: Path
     port: int
     without: str = ""
+    passage: str = ""
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -58,7 +59,7 @@ class Gateway:
         for name in ("objects", "versions", "accounts"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         socket = str(self.folder / "store.sock")
-        door = door_config(self.port, socket).splitlines(keepends=True)
+        door = door_config(self.port, socket, self.passage).splitlines(keepends=True)
         (self.folder / "door.cfg").write_text(
             "".join(line for line in door if not self.without or self.without not in line)
         )

@@ -1,0 +1,78 @@
+"""A customer's account in a real store, with the passage by which containers reach it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.object_lock import ObjectLockStore, Terms
+from components.object_lock_keys import Keys, client, policy
+from tests.storage.conftest import ADMINISTRATOR, Gateway
+
+
+@dataclass(frozen=True)
+class Account:
+    """One customer's bucket, seen by the store's administrator; ``keys`` are the customer's own."""
+
+    gateway: Gateway
+    bucket: str
+    keys: Keys
+
+    @property
+    def s3(self) -> Any:
+        return client(self.gateway.endpoint, ADMINISTRATOR)
+
+    @property
+    def folder(self) -> Path:
+        """The store's own files of this bucket."""
+        return self.gateway.folder / "objects" / self.bucket
+
+    @property
+    def passage(self) -> Path:
+        """The folder that a container gets to reach the store."""
+        return Path(self.gateway.passage).parent
+
+    def versions(self, prefix: str = "") -> list[dict[str, Any]]:
+        """Every stored version of every object, restic's own lock files apart."""
+        pages = self.s3.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
+        found = [version for page in pages for version in page.get("Versions", [])]
+        return [version for version in found if "/locks/" not in version["Key"]]
+
+    def stored(self, prefix: str = "") -> int:
+        """Bytes of all versions."""
+        return sum(version["Size"] for version in self.versions(prefix))
+
+    def put(self, key: str, content: bytes) -> None:
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
+
+    def incarnation(self, stack: str, version: str, vanilla: bytes | None = None) -> None:
+        """What `pulumi up` leaves in the account of a stack."""
+        document: dict[str, Any] = {"version": version}
+        if vanilla is not None:
+            digest = hashlib.sha256(vanilla).hexdigest()
+            document["vanilla"] = {"key": f"releases/orders/{digest}.tar", "digest": f"sha256:{digest}"}
+            self.put(f"releases/orders/{digest}.tar", vanilla)
+        self.put(f"stacks/{stack}/incarnations/{version}.json", json.dumps(document).encode())
+
+
+def opened(gateway: Gateway, customer: str, retention: int = 180) -> Account:
+    """A new account, locked, as the storage stack opens it."""
+    terms = Terms(customer, retention, locked=True)
+    keys = ObjectLockStore(gateway.endpoint, ADMINISTRATOR).open(terms)
+    account = Account(gateway, terms.bucket, keys)
+    account.s3.put_bucket_policy(
+        Bucket=terms.bucket, Policy=json.dumps(_with_locks(policy(terms.bucket), terms.bucket))
+    )
+    return account
+
+
+def _with_locks(plain: dict[str, Any], bucket: str) -> dict[str, Any]:
+    """restic removes its own lock files, or waits long for each; what that leaves is a delete marker."""
+    resource = f"arn:aws:s3:::{bucket}/backups/*/locks/*"
+    if any(resource in str(statement["Resource"]) for statement in plain["Statement"]):
+        return plain
+    more = {"Effect": "Allow", "Principal": {"AWS": [bucket]}, "Action": ["s3:DeleteObject"], "Resource": resource}
+    return plain | {"Statement": [*plain["Statement"], more]}

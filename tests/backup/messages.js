@@ -1,0 +1,37 @@
+'use strict';
+// Run in the image of a node runtime, beside its libraries: `send QUEUE COUNT BYTES TAG` or `look QUEUE` (takes nothing away).
+const fs = require('node:fs');
+const crypto = require('node:crypto');
+const rhea = require('/opt/stele/lib/node_modules/rhea');
+
+const [verb, queue, count, bytes, tag] = process.argv.slice(2);
+const password = fs.readFileSync('/run/secrets/broker-password', 'utf8').trim();
+const connection = rhea.connect({ host: 'broker', port: 61616, username: 'orders', password, reconnect: false });
+const fail = (error) => { console.error(String(error)); process.exit(1); };
+rhea.on('disconnected', () => fail('disconnected'));
+rhea.on('connection_error', (context) => fail(context.connection.error));
+rhea.on('receiver_error', (context) => fail(context.receiver.error));
+rhea.on('sender_error', (context) => fail(context.sender.error));
+
+if (verb === 'send') {
+  let accepted = 0;
+  let sent = 0;
+  const sender = connection.open_sender(queue);
+  sender.on('sendable', () => {
+    while (sent < Number(count) && sender.sendable()) {
+      const body = `${tag}-${sent} ` + crypto.randomBytes(Number(bytes)).toString('base64').slice(0, Number(bytes));
+      sender.send({ body, durable: true });
+      sent += 1;
+    }
+  });
+  sender.on('accepted', () => { if ((accepted += 1) === Number(count)) process.exit(0); });
+} else {
+  const found = [];
+  let last = Date.now();
+  connection.open_receiver({ source: queue, credit_window: 2000, autoaccept: false });
+  rhea.on('message', (context) => { last = Date.now(); found.push(String(context.message.body)); });
+  setInterval(() => {
+    if (Date.now() - last < 1000) return;
+    process.stdout.write(JSON.stringify(found.sort()), () => process.exit(0));
+  }, 100);
+}
