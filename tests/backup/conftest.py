@@ -42,7 +42,7 @@ def started(folder: Path) -> Gateway:
     """A store with a passage for containers."""
     (folder / "passage").mkdir()
     (folder / "passage").chmod(0o755)
-    gateway = Gateway(folder, free_port(), str(folder / "passage" / "door.sock"))
+    gateway = Gateway(folder, free_port(), passage=str(folder / "passage" / "door.sock"))
     gateway.start()
     return gateway
 
