@@ -99,10 +99,10 @@ BAD = (
 )
 
 
-def add_small_product(workspace: Workspace, product: str) -> None:
-    """A second product of two runtimes that start in a moment: a front door and a database."""
+def add_small_product(workspace: Workspace, product: str, *, backup: bool = False) -> None:
+    """A second product of two runtimes that start in a moment: a front door and a database; and a task runner."""
     folder = workspace.folder / "runtimes" / product
-    for name, files in _SMALL.items():
+    for name, files in (_SMALL | (_SMALL_BACKUP if backup else {})).items():
         for path, text in files.items():
             target = folder / name / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -139,5 +139,12 @@ frontend management
     http-request return status 200 content-type text/plain string "ready" if { path /ready }
     http-request return status 200 content-type text/plain string "live"
 """,
+    },
+}
+_SMALL_BACKUP = {
+    "backup": {
+        "runtime.yaml": "family: task-runner\nsecrets: [backup-key, storage-secret, database-password]\n",
+        "flows/none.txt": "No migrations.\n",
+        "config/database.properties": "DATABASE_USER=tiny\nDATABASE_NAME=tiny\n",
     },
 }
