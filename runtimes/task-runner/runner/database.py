@@ -115,8 +115,9 @@ class Database:
 
 
 def _restrict_key() -> str:
-    """What shuts psql's commands out of a dump's data (CVE-2025-8714): unknown to whoever writes data, yet the same every
-    night. pg_dump's own is random, so that the chunks at both ends of an unchanged dump, megabytes, would be stored anew.
+    """What shuts psql's commands out of a dump's data (CVE-2025-8714): unknown to who writes data, the same each night.
+
+    pg_dump's own is random, so that the chunks at both ends of an unchanged dump, megabytes, would be stored anew.
     """
     return hashlib.sha256(b"pg_dump " + secret("backup-key").encode()).hexdigest()
 

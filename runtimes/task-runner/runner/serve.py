@@ -6,9 +6,11 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -48,6 +50,11 @@ def open_passage(endpoint: str) -> None:
         host, port = urlsplit(endpoint).hostname, urlsplit(endpoint).port
         listen = f"TCP-LISTEN:{port},bind={host},reuseaddr,fork"
         subprocess.Popen(["socat", listen, f"UNIX-CONNECT:{PASSAGE}"], start_new_session=True)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:  # a store that does not answer behind it is told later
+            with suppress(OSError), socket.create_connection((host, port or 80), timeout=1):
+                return
+            time.sleep(0.05)
 
 
 def main() -> int:
