@@ -102,14 +102,15 @@ class Database:
             begin transaction isolation level repeatable read read only;
             select pg_export_snapshot() as snapshot \\gset
             \\setenv STELE_SNAPSHOT :snapshot
-            \\! {dump} >&2 && echo complete
+            \\! {dump} 2>&1 && echo complete
             {union};
         """
         env = {"STELE_DUMP": str(path), "PGDATABASE": self.name}
         words = ("--tuples-only", "--no-align", "--file=-")
         said = replace(self, env=self.env | env).psql(*words, data=script).splitlines()
         if "complete" not in said:
-            raise Problem(f"database {self.name}: pg_dump failed; its reason is above in the log")
+            wrong = next((line for line in said if line.startswith("pg_dump: ")), "pg_dump gave no reason")
+            raise Problem(f"database {self.name}: {wrong}")
         said.remove("complete")
         return {name: int(count) for name, count in (line.split("|") for line in said if line)}
 

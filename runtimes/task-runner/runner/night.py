@@ -14,7 +14,7 @@ from typing import Any
 from .capture import CAPTURED, Changed, capture, unchanged
 from .files import read, sha256, write
 from .log import log
-from .problem import Problem
+from .problem import Problem, of_the_disk
 from .repository import Backups, Damaged
 from .settings import DATA, Settings
 from .store import Store
@@ -56,13 +56,15 @@ def back_up(settings: Settings) -> dict[str, Any]:
                 verify(backups, record, settings)
             record |= {"result": "verified", "finished": stamp(datetime.now(UTC))}
             backups.keep(record)
-        except Problem as problem:
+        except (Problem, OSError) as error:
+            problem = of_the_disk(error) if isinstance(error, OSError) else error
+            shutil.rmtree(CAPTURED, ignore_errors=True)  # on a full disk, that makes room for what is noted below
             log(f"backup {name} failed: {problem}")
             failure = {key: record[key] for key in ("format", "name", "stack", "started", "fenced")}
             failure |= {"result": "failed", "reason": str(problem), "finished": stamp(datetime.now(UTC))}
             _remember(failure, time.monotonic() - clock)
             _keep_failure(backups, failure)
-            raise
+            raise problem from None
         finally:
             shutil.rmtree(CAPTURED, ignore_errors=True)
         _remember(record, time.monotonic() - clock)

@@ -22,7 +22,7 @@ from .load import Load
 from .log import log
 from .management import Management
 from .night import STATUS, back_up
-from .problem import Problem
+from .problem import Problem, of_the_disk
 from .settings import DATA, STATE, Settings
 
 HOUR = 2  # in the stack's time zone
@@ -72,7 +72,7 @@ def main() -> int:
         log(f"cannot start: {problem}")
         return 1
     except OSError as error:
-        log(f"cannot start: {error.filename or 'the disk'}: {error.strerror}")
+        log(f"cannot start: {of_the_disk(error)}")
         return 1
     print(f"loaded: {json.dumps(report, sort_keys=True)}", flush=True)
     origin = f" from {report['from']}" if report["from"] else ""
@@ -93,7 +93,7 @@ def nights(settings: Settings) -> None:
             if not settings.fenced and read(STATUS).get("success", 0) < last_due(settings, now).timestamp():
                 try:
                     back_up(settings)
-                except Problem as problem:
+                except (Problem, OSError) as problem:
                     log(f"the backup failed and is tried again in an hour: {problem}")
                     time.sleep(3600)
                     continue

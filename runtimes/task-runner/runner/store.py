@@ -25,6 +25,7 @@ _MENDS = {
     "RequestTimeTooSkewed": "this machine's clock and the store's differ by over 15 minutes; set the clock",
     "NoSuchBucket": "the account does not exist; pulumi up of the storage stack",
     "connection refused": "the store does not answer; start it, or mend the address",
+    "EOF": "the store does not answer; start it, or mend the address",
     "no such host": "the store's name is unknown; mend the address",
     "context deadline exceeded": "the store does not answer in time",
     "i/o timeout": "the store does not answer in time",
