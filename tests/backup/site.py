@@ -85,10 +85,10 @@ class Site:
         more |= {"network": self.network, "aliases": [runtime]}
         return self.engine.start(f"{self.name}-{name}", self.images[runtime], mounts=mounts, **more)
 
-    def _once(self, name: str, runtime: str, mounts: list[Mount], *command: str) -> str:
+    def run_once(self, name: str, runtime: str, mounts: list[Mount], *command: str, **more: Any) -> str:
         """What a container that runs nothing but this prints. Raises Refused when it fails."""
-        box = self._container(name, runtime, mounts, entrypoint=list(command))
-        code, said = box.container.wait(timeout=120)["StatusCode"], box.log()
+        box = self._container(name, runtime, mounts, entrypoint=list(command), **more)
+        code, said = box.container.wait(timeout=300)["StatusCode"], box.log()
         box.container.remove()
         if code:
             raise Refused(f"{command}: {said}")
@@ -108,12 +108,15 @@ class Site:
 
     def start_runner(self, number: str = "", **more: Any) -> Box:
         """A new runner; it loads what is empty."""
+        return self._container(f"runner{number}", "backup", self.runner_mounts(), **more)
+
+    def runner_mounts(self) -> list[Mount]:
         mounts = [self._volume("data", "/data"), *(self._volume(v, f"/data/volumes/{v}") for v in self.captures)]
         mounts += [*self._given("backup.json"), bound(self.account.passage, "/run/store", writable=True)]
         mounts += [bound(HERE / "inside", "/tests"), *([bound(self.flows, "/opt/stele/flows")] if self.flows else [])]
         if RUNNER:
             mounts.append(bound(Path(RUNNER), "/opt/stele/lib/runner"))
-        return self._container(f"runner{number}", "backup", mounts, **more)
+        return mounts
 
     def load(self) -> dict[str, Any]:
         """Start the runner; the report of its load. Raises Refused with its one line when it gives up."""
@@ -184,7 +187,7 @@ class Site:
 
     def _messages(self, *words: str) -> str:
         mounts = [bound(HERE / "messages.js", "/messages.js"), *self._given()]
-        return self._once("messages", "notify", mounts, "node", "/messages.js", *words)
+        return self.run_once("messages", "notify", mounts, "node", "/messages.js", *words)
 
     def send(self, tag: str, count: int, size: int = 300, queue: str = "orders") -> None:
         self._messages("send", queue, str(count), str(size), tag)
@@ -209,7 +212,7 @@ class Site:
         """Whether no volume holds anything."""
         mounts = [self._volume(name, f"/data/volumes/{name}") for name in self.captures]
         script = "find /data/volumes -mindepth 2 ! -path '*/.stele*'"
-        return self._once("look", "backup", mounts, "bash", "-c", script) == ""
+        return self.run_once("look", "backup", mounts, "bash", "-c", script) == ""
 
 
 def loaded(box: Box, before: int = 0) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import time
 from . import settings as configured
 from .management import health
 from .night import back_up
-from .problem import Problem
+from .problem import Problem, of_the_disk
 from .repository import Backups
 from .serve import main
 from .store import Store
@@ -41,6 +41,6 @@ if __name__ == "__main__":
         sys.exit(2)
     try:
         VERBS[verb]()
-    except Problem as problem:
-        print(problem, file=sys.stderr)
+    except (Problem, OSError) as error:
+        print(of_the_disk(error) if isinstance(error, OSError) else error, file=sys.stderr)
         sys.exit(1)

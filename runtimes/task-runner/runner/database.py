@@ -102,21 +102,23 @@ class Database:
             begin transaction isolation level repeatable read read only;
             select pg_export_snapshot() as snapshot \\gset
             \\setenv STELE_SNAPSHOT :snapshot
-            \\! {dump} >&2 && echo complete
+            \\! {dump} 2>&1 && echo complete
             {union};
         """
         env = {"STELE_DUMP": str(path), "PGDATABASE": self.name}
         words = ("--tuples-only", "--no-align", "--file=-")
         said = replace(self, env=self.env | env).psql(*words, data=script).splitlines()
         if "complete" not in said:
-            raise Problem(f"database {self.name}: pg_dump failed; its reason is above in the log")
+            wrong = next((line for line in said if line.startswith("pg_dump: ")), "pg_dump gave no reason")
+            raise Problem(f"database {self.name}: {wrong}")
         said.remove("complete")
         return {name: int(count) for name, count in (line.split("|") for line in said if line)}
 
 
 def _restrict_key() -> str:
-    """What shuts psql's commands out of a dump's data (CVE-2025-8714): unknown to whoever writes data, yet the same every
-    night. pg_dump's own is random, so that the chunks at both ends of an unchanged dump, megabytes, would be stored anew.
+    """What shuts psql's commands out of a dump's data (CVE-2025-8714): unknown to who writes data, the same each night.
+
+    pg_dump's own is random, so that the chunks at both ends of an unchanged dump, megabytes, would be stored anew.
     """
     return hashlib.sha256(b"pg_dump " + secret("backup-key").encode()).hexdigest()
 

@@ -14,8 +14,8 @@ from typing import Any
 from .capture import CAPTURED, Changed, capture, unchanged
 from .files import read, sha256, write
 from .log import log
-from .problem import Problem
-from .repository import Backups
+from .problem import Problem, of_the_disk
+from .repository import Backups, Damaged
 from .settings import DATA, Settings
 from .store import Store
 from .verify import verify
@@ -47,16 +47,24 @@ def back_up(settings: Settings) -> dict[str, Any]:
         try:
             record |= _stored(backups, settings, name, started)
             log(f"backup {name}: {record['added']} bytes stored; restoring it to see whether it can be")
-            verify(backups, record, settings)
+            try:
+                verify(backups, record, settings)
+            except Damaged as damaged:
+                # By its medium or by somebody: then no backup of this month would be restorable.
+                log(f"backup {name}: {damaged}; all of it is stored anew, in another repository")
+                record |= _stored(backups, settings, name, started, fresh=True)
+                verify(backups, record, settings)
             record |= {"result": "verified", "finished": stamp(datetime.now(UTC))}
             backups.keep(record)
-        except Problem as problem:
+        except (Problem, OSError) as error:
+            problem = of_the_disk(error) if isinstance(error, OSError) else error
+            shutil.rmtree(CAPTURED, ignore_errors=True)  # on a full disk, that makes room for what is noted below
             log(f"backup {name} failed: {problem}")
             failure = {key: record[key] for key in ("format", "name", "stack", "started", "fenced")}
             failure |= {"result": "failed", "reason": str(problem), "finished": stamp(datetime.now(UTC))}
             _remember(failure, time.monotonic() - clock)
             _keep_failure(backups, failure)
-            raise
+            raise problem from None
         finally:
             shutil.rmtree(CAPTURED, ignore_errors=True)
         _remember(record, time.monotonic() - clock)
@@ -64,11 +72,13 @@ def back_up(settings: Settings) -> dict[str, Any]:
         return record
 
 
-def _stored(backups: Backups, settings: Settings, name: str, moment: datetime) -> dict[str, Any]:
+def _stored(
+    backups: Backups, settings: Settings, name: str, moment: datetime, *, fresh: bool = False
+) -> dict[str, Any]:
     incarnation = newest_incarnation(backups.store, settings.stack)
     for attempt in range(1, TRIES + 1):
         contents, paths = capture(settings, name, {"incarnation.json": incarnation})
-        stored = backups.store_tree(DATA, paths, moment)
+        stored = backups.store_tree(DATA, paths, moment, fresh=fresh)
         try:
             unchanged(contents)
             break

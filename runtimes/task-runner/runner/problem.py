@@ -1,5 +1,13 @@
 """What stops a task."""
 
+import errno
+
 
 class Problem(Exception):
     """A task cannot go on; the text is one line that names the thing, the value and the mend."""
+
+
+def of_the_disk(error: OSError) -> Problem:
+    """What the operating system refused, as a Problem."""
+    mend = "; make room" if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
+    return Problem(f"{error.filename or 'the disk'}: {error.strerror}{mend}")

@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from .files import empty, is_content
+from .files import is_content
 from .log import log
 from .problem import Problem
 from .settings import DATA, secret
@@ -24,12 +23,38 @@ from .store import REMOTE, Store, run
 
 NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
 _RECORD = re.compile(rf"({NAME.pattern})\.([0-9a-f]{{64}})\.json")
-_VERSION = re.compile(r"-v\d{4}-\d\d-\d\d-\d{6}-\d{3}")
+_OBJECT = re.compile(r"config|(keys|index|snapshots)/[0-9a-f]{64}|data/[0-9a-f]{2}/[0-9a-f]{64}")
+_FIELDS = {"repository": r"\d{4}-\d\d(\.\d+)?", "snapshot": "[0-9a-f]{8,64}", "config": "[0-9a-f]{64}"}
+_FIELDS |= {"contents": "[0-9a-f]{64}"}
+LARGEST = 256 * 1024**2  # bytes; restic's packs are at most half of it
+SKEW = timedelta(minutes=20)  # a store refuses whose clock is 15 minutes off
 RESTIC = ("restic", "--option", "rclone.args=serve restic --stdio --contimeout=10s --timeout=60s --low-level-retries=2")
+
+
+def _moment(name: str) -> datetime:
+    return datetime.strptime(name, "%Y-%m-%dT%H-%M-%SZ").replace(tzinfo=UTC)
 
 
 def canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+class Damaged(Problem):
+    """What is stored is not, or no longer, what was stored."""
+
+
+def parsed(text: bytes, name: str) -> dict[str, Any] | None:
+    """The record in a file named ``name``; None when it is none, for whoever may add backups may add anything."""
+    try:
+        record = json.loads(text)
+        if (record["name"], record["result"]) == (name, "failed"):
+            return dict(record)
+        fits = all(re.fullmatch(pattern, record[key]) for key, pattern in _FIELDS.items())
+        fits &= all(_OBJECT.fullmatch(path) for path in record["objects"])
+        fits &= {"started", "fenced"} <= record.keys()
+        return dict(record) if fits and (record["name"], record["result"]) == (name, "verified") else None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
 
 
 class Backups:
@@ -49,22 +74,32 @@ class Backups:
     def records(self) -> dict[str, dict[str, Any]]:
         """Every backup by its name, oldest first, failed ones too.
 
-        A record is named by its content: one that was overwritten is found among its versions, and a second one of the
-        same name does not take its place.
+        A record is named by its content: one that was overwritten is found among its versions. A second one of the same
+        name does not take its place, and one that was written before the moment in its name is none, by the store's
+        clock and its first version. So nobody can hide an old backup, or be the newest once another one was made.
         """
         prefix = f"{self._prefix}/records"
-        listed = sorted(self.store.list(prefix), key=lambda entry: str(entry["ModTime"]))
-        names = {entry["Path"]: match for entry in listed if (match := _RECORD.fullmatch(entry["Path"]))}
+        written: dict[str, datetime] = {}
+        for version in self.store.versions(prefix):
+            written[version.path] = min(version.written, written.get(version.path, version.written))
+        listed = sorted(written, key=lambda path: written[path])
+        names = {path: match for path in listed if (match := _RECORD.fullmatch(path))}
         folder = DATA / "records"
         unknown = [path for path, match in names.items() if not is_content(folder / path, match[2])]
         self.store.fetch(prefix, unknown, folder)
+        overwritten = {path: names[path][2] for path in unknown if not is_content(folder / path, names[path][2])}
+        if overwritten:
+            log(f"{len(overwritten)} records are not what their names say; looking for their older versions")
+            self._fetch_versions(prefix, overwritten, folder)
         found: dict[str, dict[str, Any]] = {}
         for path, match in names.items():
-            if not is_content(folder / path, match[2]):
-                log(f"record {path} is not what its name says; looking for its older versions")
-                self._fetch_versions(prefix, {path: match[2]}, folder)
-            if match[1] not in found and is_content(folder / path, match[2]):
-                found[match[1]] = dict(json.loads((folder / path).read_bytes()))
+            if match[1] in found or not is_content(folder / path, match[2]):
+                continue
+            record = parsed((folder / path).read_bytes(), match[1])
+            if record is None or _moment(match[1]) > written[path] + SKEW:
+                log(f"record {path} is no record of a backup; it is passed over")
+            else:
+                found[match[1]] = record
         return dict(sorted(found.items()))
 
     def keep(self, record: dict[str, Any]) -> None:
@@ -84,20 +119,25 @@ class Backups:
 
     # Writing
 
-    def store_tree(self, folder: Path, paths: Sequence[str], moment: datetime) -> dict[str, Any]:
+    def store_tree(self, folder: Path, paths: Sequence[str], moment: datetime, *, fresh: bool) -> dict[str, Any]:
         """Store files (relative to ``folder``); returns repository, snapshot and what was added, in bytes.
 
-        A repository begins with each month. One that no longer opens is left alone, and another begun beside it.
+        A repository begins with each month. One that no longer opens is left alone, and another begun beside it, as
+        with ``fresh``.
         """
         listed = folder / ".paths"
         listed.write_bytes(b"".join(path.encode() + b"\0" for path in paths))
         month = f"{moment:%Y-%m}"
-        names = {entry["Path"].split("/")[0] for entry in self.store.list(self._prefix)}
-        existing = sorted(name for name in names if name.startswith(month))
+        existing: dict[int, str] = {}  # those of this month, by number
+        for entry in self.store.list(self._prefix):
+            if match := re.fullmatch(rf"({month}(?:\.([1-9]\d{{0,8}}))?)/.*", entry["Path"]):
+                existing[int(match[2] or 0)] = match[1]
+        another = f"{month}.{max(existing) + 1}" if existing else month
+        usable = [] if fresh or not existing else [existing[max(existing)]]
         reasons: list[str] = []
-        for name in [*existing[-1:], f"{month}.{len(existing)}" if existing else month]:
+        for name in [*usable, another]:
             try:
-                if name not in existing:
+                if name == another:
                     self._restic(name, "init", "--quiet")
                 said = self._restic(
                     name, "backup", "--json", "--host", self.stack, "--files-from-raw", str(listed), cwd=folder
@@ -111,9 +151,9 @@ class Backups:
         raise Problem(reasons[0])
 
     def objects(self, repository: str) -> dict[str, int]:
-        """Every object of a repository with its size, without restic's own lock files."""
+        """Every object of a repository with its size: without lock files, and what else anybody may have put there."""
         listed = self.store.list(f"{self._prefix}/{repository}")
-        return {entry["Path"]: entry["Size"] for entry in listed if not entry["Path"].startswith("locks/")}
+        return {entry["Path"]: entry["Size"] for entry in listed if _OBJECT.fullmatch(entry["Path"])}
 
     def config_digest(self, repository: str) -> str:
         """The one object that is not named by its content."""
@@ -140,23 +180,25 @@ class Backups:
             self._fetch_versions(prefix, wrong, folder)
         lost = [path for path, digest in wrong.items() if not is_content(folder / path, digest)]
         if lost:
-            raise Problem(
+            raise Damaged(
                 f"backup {record['name']}: {len(lost)} of {len(wanted)} objects are missing or damaged, such as "
                 f"{prefix}/{lost[0]}; choose another one (restore: <backup>)"
             )
 
     def _fetch_versions(self, prefix: str, wanted: Mapping[str, str], folder: Path) -> None:
         """Of keys that were overwritten, the version with the wanted digest: object lock has kept it."""
-        older = empty(folder / ".versions")
-        listed = [entry["Path"] for entry in self.store.list(prefix, versions=True)]
-        found = [name for name in listed if _VERSION.search(name) and _VERSION.sub("", name) in wanted]
-        self.store.fetch(prefix, found, older, versions=True)
-        for name in found:
-            path = _VERSION.sub("", name)
-            if is_content(older / name, wanted[path]):
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                (older / name).replace(folder / path)
-        shutil.rmtree(older, ignore_errors=True)
+        for version in self.store.versions(prefix):
+            digest = wanted.get(version.path)
+            if digest is None or version.size > LARGEST or is_content(folder / version.path, digest):
+                continue
+            try:
+                content = self.store.read_version(prefix, version)
+            except Problem as problem:
+                log(f"{prefix}/{version.path}: {problem}")  # another version may be readable
+                continue
+            if hashlib.sha256(content).hexdigest() == digest:
+                (folder / version.path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / version.path).write_bytes(content)
 
     def unpack(self, record: dict[str, Any], folder: Path, target: Path, *only: str) -> None:
         """Restore from a fetched repository: all, or what is under ``only``."""

@@ -22,7 +22,7 @@ from .load import Load
 from .log import log
 from .management import Management
 from .night import STATUS, back_up
-from .problem import Problem
+from .problem import Problem, of_the_disk
 from .settings import DATA, STATE, Settings
 
 HOUR = 2  # in the stack's time zone
@@ -51,12 +51,14 @@ def open_passage(endpoint: str) -> None:
     if PASSAGE.parent.is_dir() and not _open_already(host, port):
         listen = f"TCP-LISTEN:{port},bind={host},reuseaddr,fork"
         subprocess.Popen(["socat", listen, f"UNIX-CONNECT:{PASSAGE}"], start_new_session=True)
-        time.sleep(0.2)  # until it listens
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and not _open_already(host, port):  # a silent store behind it is told later
+            time.sleep(0.05)
 
 
 def _open_already(host: str | None, port: int | None) -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex((host or "", port or 0)) == 0
+        return probe.connect_ex((host or "", port or 80)) == 0
 
 
 def main() -> int:
@@ -72,7 +74,7 @@ def main() -> int:
         except Problem as problem:
             management.reason = f"cannot start: {problem}"
         except OSError as error:
-            management.reason = f"cannot start: {error.filename or 'the disk'}: {error.strerror}"
+            management.reason = f"cannot start: {of_the_disk(error)}"
         log(management.reason)
         time.sleep(AGAIN)
     print(f"loaded: {json.dumps(report, sort_keys=True)}", flush=True)
@@ -102,7 +104,7 @@ def nights(settings: Settings) -> None:
             if not settings.fenced and read(STATUS).get("success", 0) < last_due(settings, now).timestamp():
                 try:
                     back_up(settings)
-                except Problem as problem:
+                except (Problem, OSError) as problem:
                     log(f"the backup failed and is tried again in an hour: {problem}")
                     time.sleep(3600)
                     continue

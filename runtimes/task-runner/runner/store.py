@@ -7,11 +7,13 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from .problem import Problem
 from .settings import secret
+from .versions import Version, Versions
 
 REMOTE = "store"
 PATIENCE = ("--contimeout=10s", "--timeout=60s", "--retries=3", "--low-level-retries=3")
@@ -23,6 +25,7 @@ _MENDS = {
     "RequestTimeTooSkewed": "this machine's clock and the store's differ by over 15 minutes; set the clock",
     "NoSuchBucket": "the account does not exist; pulumi up of the storage stack",
     "connection refused": "the store does not answer; start it, or mend the address",
+    "EOF": "the store does not answer; start it, or mend the address",
     "no such host": "the store's name is unknown; mend the address",
     "context deadline exceeded": "the store does not answer in time",
     "i/o timeout": "the store does not answer in time",
@@ -37,6 +40,10 @@ class Store:
     def __init__(self, storage: dict[str, str]) -> None:
         self.endpoint, self.bucket = storage["endpoint"], storage["bucket"]
         self._env = os.environ | _remote(storage)
+        self._versions: Versions | None = None
+        if storage.get("backend", "s3") == "s3":
+            keys = storage["access_key"], secret("storage-secret")
+            self._versions = Versions(self.endpoint, self.bucket, *keys)
 
     @property
     def env(self) -> dict[str, str]:
@@ -56,10 +63,9 @@ class Store:
     def url(self, key: str) -> str:
         return f"{REMOTE}:{self.bucket}/{key}"
 
-    def list(self, prefix: str, *, versions: bool = False) -> list[dict[str, Any]]:
+    def list(self, prefix: str) -> list[dict[str, Any]]:
         """What is under a prefix: ``Path`` below it, ``Size``, ``ModTime`` (the store's)."""
-        more = ["--s3-versions"] if versions else []
-        words = ["lsjson", "--recursive", "--files-only", "--no-mimetype", "--use-server-modtime", *more]
+        words = ["lsjson", "--recursive", "--files-only", "--no-mimetype", "--use-server-modtime"]
         try:
             found: list[dict[str, Any]] = json.loads(self._call(*words, self.url(prefix)))
         except Problem as problem:
@@ -75,16 +81,31 @@ class Store:
         """One whole object."""
         self._call("rcat", self.url(key), data=content)
 
-    def fetch(self, prefix: str, paths: Iterable[str], folder: Path, *, versions: bool = False) -> None:
-        """Copy objects under a prefix into a folder. What is missing is simply not there afterwards."""
-        more = ["--s3-versions"] if versions else []
+    def versions(self, prefix: str) -> Sequence[Version]:
+        """Every version of what is under a prefix, newest first for each key; without S3 only what is there."""
+        if self._versions is not None:
+            return [*self._versions.list(prefix)]
+        found = self.list(prefix)
+        return [Version(each["Path"], "", each["Size"], datetime.fromisoformat(each["ModTime"])) for each in found]
+
+    def read_version(self, prefix: str, version: Version) -> bytes:
+        return self._versions.read(prefix, version) if self._versions else self.read(f"{prefix}/{version.path}")
+
+    def fetch(self, prefix: str, paths: Iterable[str], folder: Path) -> None:
+        """Copy objects under a prefix into a folder. What is missing is simply not there afterwards.
+
+        Nor does rclone judge what it copies, or it would give up at a damaged object: the caller knows the digests, and
+        may find an older version that is whole.
+        """
+        names = "".join(f"{path}\n" for path in paths)
+        if not names:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         wanted = folder / ".wanted"
-        wanted.write_text("".join(f"{path}\n" for path in paths))
+        wanted.write_text(names)
+        words = ["copy", "--no-traverse", "--transfers=8", "--ignore-checksum", "--ignore-size"]
         try:
-            self._call(
-                "copy", "--no-traverse", "--transfers=8", f"--files-from-raw={wanted}", *more, self.url(prefix), folder
-            )
+            self._call(*words, f"--files-from-raw={wanted}", self.url(prefix), folder)
         finally:
             wanted.unlink(missing_ok=True)
 

@@ -1,0 +1,179 @@
+"""SIGKILL at any moment of a backup or of a load costs that run, and nothing else.
+
+Twenty moments of each, spread over the run as it was measured before and a little beyond: of the task runner, of the database,
+and of the store with its door. Every fourth time the next run is left alone, and must be complete.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.backup.engine import Refused, wait_until
+from tests.backup.site import Site, loaded, serving
+
+POINTS = 20
+STACK: dict[str, Any] = {"captures": {"database": "database", "notify": "files"}}
+
+
+@pytest.fixture(scope="module")
+def site(sites: Callable[..., Site]) -> Iterator[Site]:
+    """One with a backup."""
+    made = sites("first", **STACK)
+    made.start()
+    made.add_orders("first", 3000)
+    made.add_files("first", 20, 20_000)
+    made.backup()
+    yield made
+
+
+def moments(seconds: float) -> Iterator[tuple[int, float]]:
+    """Number and delay of every kill, late and early ones in turn: each meets what another one left."""
+    for number in range(POINTS):
+        yield number, seconds * 1.05 * ((number * 7) % POINTS + 0.5) / POINTS
+
+
+class Asked(threading.Thread):
+    """A backup in the background."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__()
+        self.site = site
+        self.said, self.ok = "", False
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self.said, self.ok = self.site.runner.run("/opt/stele/backup", "backup"), True
+        except Exception as error:  # noqa: BLE001 - the container may go meanwhile; what remains is looked at after
+            self.said = str(error)
+
+
+def kill_runner(site: Site) -> None:
+    site.runner.kill()
+    site.restarted()
+
+
+def kill_database(site: Site) -> None:
+    site.database.kill()
+    site.database.start()
+    serving(site.database)
+
+
+def kill_store(site: Site) -> None:
+    site.account.gateway.kill()
+    site.account.gateway.start()
+
+
+KILLS = {"task runner": kill_runner, "database": kill_database, "store": kill_store}
+
+
+def verified(site: Site) -> list[str]:
+    listed = site.runner.run("/opt/stele/backup", "list").splitlines()
+    return [line.split()[0] for line in listed if " verified " in line]
+
+
+@pytest.mark.parametrize("victim", KILLS)
+def test_a_killed_backup_costs_nothing_else(site: Site, victim: str, capsys: pytest.CaptureFixture[str]) -> None:
+    site.backup()
+    began = time.monotonic()
+    site.backup()
+    seconds = time.monotonic() - began
+    outcomes: Counter[str] = Counter()
+    known = verified(site)
+    for number, moment in moments(seconds):
+        site.add_files(f"{victim[:3]}{number}", 1, 50_000)
+        asked = Asked(site)
+        time.sleep(moment)
+        KILLS[victim](site)
+        asked.join()
+        outcomes["complete before" if asked.ok else "cut off"] += 1
+        assert asked.ok or "Traceback" not in asked.said, asked.said
+        if number % 4 == 3:
+            name = site.backup()["name"]
+            outcomes["complete after"] += 1
+            now = verified(site)
+            assert set(known) <= set(now)
+            assert now[-1] == name
+            known = now
+    content = site.content()
+    name = site.backup()["name"]
+    again = site.restore("again", restore=name)
+    again.start()
+    assert again.content() == content
+    again.remove()
+    with capsys.disabled():
+        print(
+            f"\nkilled during a backup, the {victim}: {outcomes.total() - outcomes['complete after']} times, {dict(outcomes)}"
+        )
+
+
+def cut_off(site: Site, victim: str, moment: float) -> bool:
+    """One load that is disturbed; whether it was complete by then. The runner's container is new or starts again."""
+    runner = site.start_runner()
+    time.sleep(moment)
+    if victim == "store":
+        site.account.gateway.kill()
+        wait_until("its end or success", lambda: not runner.running() or "loaded: " in runner.log())
+        site.account.gateway.start()
+    elif victim == "database":
+        site.database.kill()
+        site.database.start()
+    else:
+        runner.kill()
+    log = runner.log()
+    assert "Traceback" not in log, log
+    if victim == "database":
+        loaded(runner)
+        log = runner.log()
+    done = "loaded: " in log
+    assert done or "serving: owns" not in site.database.log(), "the database serves what is not complete"
+    site.engine.remove(f"{site.name}-runner")
+    return done
+
+
+@pytest.mark.parametrize("victim", KILLS)
+def test_a_killed_load_begins_again_and_nothing_is_served_before(
+    site: Site, victim: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = site.content()
+    name = site.backup()["name"]
+    again = site.restore("again", restore=name)
+    again.start_database()
+    report = again.load()
+    seconds = report["seconds"] + 0.7  # what a container takes to begin
+    outcomes: Counter[str] = Counter()
+    whole(again, content)
+    for number, moment in moments(seconds):
+        if not again.folder.exists():
+            again = site.restore("again", restore=name)
+            again.start_database()
+        done = cut_off(again, victim, moment)
+        outcomes["complete before" if done else "cut off"] += 1
+        if done or number % 4 == 3:
+            if not done:
+                again.load()
+                outcomes["complete after"] += 1
+            else:
+                again.start_runner()
+            whole(again, content)
+    with capsys.disabled():
+        print(
+            f"\nkilled during a load, the {victim}: {outcomes.total() - outcomes['complete after']} times, {dict(outcomes)}"
+        )
+
+
+def whole(site: Site, content: dict[str, Any]) -> None:
+    """It serves exactly what was backed up; then it goes."""
+    serving(site.database)
+    wait_until("the load", lambda: "loaded: " in site.runner.log(), site.runner)
+    try:
+        assert site.content() == content
+    except Refused as refused:
+        raise AssertionError(f"{refused}\n{site.database.log()}") from None
+    site.remove()
