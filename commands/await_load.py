@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 import docker
+import requests
 from docker.errors import DockerException, NotFound
 
 FAILURES = 2  # the first one may be a store or an engine that is just starting
@@ -28,8 +29,8 @@ class Waiting:
 
     def __init__(self, service: Any) -> None:
         self._service = service
-        self._began = time.time()
-        self._running = self._began
+        self._running = time.time()
+        self._began = int(self._running)  # the engine's stamps are taken by the second
         self._shown: set[str] = set()
 
     def report(self) -> str:
@@ -82,7 +83,7 @@ def main(name: str) -> int:
     except NotFound:
         print(f"{name}: there is no such service; pulumi up again", file=sys.stderr)
         return 1
-    except (RuntimeError, DockerException) as error:
+    except (RuntimeError, DockerException, requests.RequestException) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
     return 0

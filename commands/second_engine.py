@@ -48,7 +48,7 @@ class EngineError(Exception):
 
 
 class SecondEngine:
-    """``with SecondEngine(name, folder, registry) as engine:`` - whatever happens, nothing of it is left.
+    """``start`` it, and ``remove`` it: then nothing of it is left.
 
     ``folder`` holds its data; ``registry`` is ``127.0.0.1:PORT`` of this machine.
     """
@@ -65,7 +65,7 @@ class SecondEngine:
 
     def inside(self, *command: str) -> list[str]:
         """A command that runs where its ports are."""
-        return ["ip", "netns", "exec", self.name, *command]
+        return [shutil.which("ip", path=_path()) or "ip", "netns", "exec", self.name, *command]
 
     def client(self) -> Any:
         """A client of it."""
@@ -78,13 +78,6 @@ class SecondEngine:
         except BaseException:
             self.remove()
             raise
-
-    def __enter__(self) -> SecondEngine:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
 
     def _start(self) -> None:
         if os.geteuid() != 0:

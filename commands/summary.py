@@ -26,7 +26,7 @@ def summary(stack: str, shown: dict[str, Any]) -> str:
     return "\n".join(
         [
             "",
-            f"  {stack} runs release {shown['version']} at {shown['url']}",
+            f"  {stack} runs release {shown['version']} at {shown['url'] or 'no address: it is fenced'}",
             "",
             *runtimes,
             "",

@@ -34,11 +34,13 @@ STORAGE_SECRET = "storage-secret"  # noqa: S105 - its name
 @dataclass(frozen=True, kw_only=True)
 class BackupArgs:
     """``service`` is the runner's own generation, ``account`` where backups go, ``schema`` what the release declares
-    (``needs``, ``oldest``), ``volumes`` those of the runtimes by name, with how each is captured."""
+    (``needs``, ``oldest``), ``volumes`` those of the runtimes by name, with how each is captured; ``passage`` what
+    :func:`passage_to` found."""
 
     service: ImmutableServiceArgs
     settings: EnvironmentSettings
     account: Account
+    passage: str | None
     schema: Mapping[str, int]
     runtimes: Mapping[str, RuntimeRelease]
     volumes: Mapping[str, docker.Volume]
@@ -56,10 +58,9 @@ class Backup(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: BackupArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("stele:backup:Backup", name, None, opts)
-        passage = passage_to(args.account)
         mounts = [Mount(target=f"{VOLUMES}/{key}", volume=volume) for key, volume in sorted(args.volumes.items())]
-        if passage:
-            mounts.append(Mount(target=PASSAGE, folder=passage))
+        if args.passage:
+            mounts.append(Mount(target=PASSAGE, folder=args.passage))
         own = replace(
             args.service,
             files={**args.service.files, PLAN_FILE: json.dumps(plan(args), sort_keys=True, indent=1) + "\n"},

@@ -25,6 +25,14 @@ _RECORD = re.compile(r"backups/[^/]+/records/(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)\.
 STALE = timedelta(hours=26)  # a night, and two hours to make up for a late one
 SKEW = timedelta(minutes=5)
 PATIENCE = 30  # seconds for the whole answer
+_NEW_KEYS = "pulumi up --refresh of its storage stack gives the account new keys"
+_MENDS = {
+    "RequestTimeTooSkewed": "its clock and this machine's differ by over 15 minutes; set the clock",
+    "NoSuchBucket": "the account is not there; pulumi up --refresh of its storage stack",
+    "InvalidAccessKeyId": _NEW_KEYS,
+    "SignatureDoesNotMatch": _NEW_KEYS,
+    "AccessDenied": _NEW_KEYS,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +101,8 @@ def status(question: Mapping[str, Any]) -> Status:
             return unknown(f"{endpoint}, {bucket}: {problem}")
         return _of_records(s3, bucket, question["stack"])
     except ClientError as error:
-        mends = {
-            "RequestTimeTooSkewed": "its clock and this machine's differ by over 15 minutes; set the clock",
-            "NoSuchBucket": "the account is not there; pulumi up of its storage stack",
-        }
-        mend = mends.get(code(error), f"{code(error)}; pulumi up of its storage stack gives the account new keys")
-        return unknown(f"{endpoint}, {bucket}: {mend}")
+        said = _MENDS.get(code(error), "the store failed, perhaps its disk is full")
+        return unknown(f"{endpoint}, {bucket}: {code(error)}: {said}")
     except BotoCoreError as error:
         return unknown(f"{endpoint}: the store does not answer ({error}); start it, or mend the address")
 
@@ -128,33 +132,35 @@ def _of_records(s3: Any, bucket: str, stack: str) -> Status:
     listed.sort(key=lambda found: found[0])
     if not listed:
         return Status(health="yellow", reason="there is no backup yet", last=None, backups=())
-    names = tuple(name for name, _, _ in listed)
-    newest: dict[str, Any] | None = None
-    verified: str | None = None
+    names = tuple(dict.fromkeys(name for name, _, _ in listed))
+    failed: str | None = None
     for name, digest, entry in reversed(listed):
-        text = s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
-        if hashlib.sha256(text).hexdigest() != digest:
-            continue  # overwritten: the task runner finds the version that it was
-        record = json.loads(text)
-        newest = newest or record
-        if record["result"] == "verified":
-            verified = name
-            break
-    if newest is not None and newest["result"] != "verified":
-        return Status(
-            health="yellow", reason=f"backup {newest['name']} failed: {newest['reason']}", last=verified, backups=names
-        )
-    return _by_age(verified, names)
+        record = _record(s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read(), digest)
+        if record.get("result") == "verified":
+            return _by_age(name, names) if failed is None else _yellow(failed, name, names)
+        if record.get("result") == "failed" and failed is None:
+            failed = f"backup {name} failed: {record.get('reason')}"
+    return _yellow(failed or "no backup is verified", None, names)
 
 
-def _by_age(verified: str | None, names: tuple[str, ...]) -> Status:
-    if verified is None:
-        return Status(health="yellow", reason="no backup is verified", last=None, backups=names)
+def _record(text: bytes, digest: str) -> dict[str, Any]:
+    """A record; empty for what was overwritten (the task runner finds the version that it was), or never was one:
+    whoever has the account's keys may add what they like, and must not be able to stop a plan by it."""
+    try:
+        record = json.loads(text) if hashlib.sha256(text).hexdigest() == digest else {}
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _yellow(reason: str, last: str | None, names: tuple[str, ...]) -> Status:
+    return Status(health="yellow", reason=reason, last=last, backups=names)
+
+
+def _by_age(verified: str, names: tuple[str, ...]) -> Status:
     age = datetime.now(UTC) - datetime.strptime(verified, "%Y-%m-%dT%H-%M-%SZ").replace(tzinfo=UTC)
     if age > STALE:
-        return Status(
-            health="yellow", reason=f"the last backup, {verified}, is over a night old", last=verified, backups=names
-        )
+        return _yellow(f"the last backup, {verified}, is over a night old", verified, names)
     return Status(health="green", reason="", last=verified, backups=names)
 
 

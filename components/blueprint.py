@@ -12,7 +12,7 @@ import yaml
 
 from components.boundary import CHECKOUT
 from components.manifest import FIRST_SCHEMA
-from components.recipe import Recipe, RecipeError, recipe_of
+from components.recipe import Capture, Recipe, RecipeError, recipe_of
 from components.settings import NAME
 
 RUNTIMES = CHECKOUT / "runtimes"
@@ -126,7 +126,7 @@ def blueprints(product: str) -> dict[str, Blueprint]:
 
 
 def _check_together(product: str, blueprints: Mapping[str, Blueprint]) -> None:
-    """What only shows when all runtimes of a product are seen: unknown neighbours, two front doors."""
+    """What only shows when all runtimes of a product are seen: unknown neighbours, two of what there may be one of."""
     for name, blueprint in blueprints.items():
         for need in blueprint.recipe.needs:
             if need not in blueprints:
@@ -137,6 +137,14 @@ def _check_together(product: str, blueprints: Mapping[str, Blueprint]) -> None:
     doors = [name for name, blueprint in blueprints.items() if blueprint.recipe.front]
     if len(doors) > 1:
         raise RecipeError(f"runtimes/{product}: {' and '.join(doors)} are both `front: true`; allowed: one front door")
+    recipes = {name: blueprint.recipe for name, blueprint in blueprints.items()}
+    runners = [name for name, recipe in recipes.items() if recipe.tasks]
+    if len(runners) > 1:
+        raise RecipeError(f"runtimes/{product}: {' and '.join(runners)} are both `tasks: true`; allowed: one of them")
+    for kind in (Capture.DATABASE, Capture.MESSAGES) if runners else ():  # the runner knows one of each
+        owners = [name for name, recipe in recipes.items() if recipe.volume is not None and recipe.capture is kind]
+        if len(owners) > 1:
+            raise RecipeError(f"runtimes/{product}: {' and '.join(owners)} are both `capture: {kind}`; allowed: one")
 
 
 def _blueprint(name: str, folder: Path) -> Blueprint:

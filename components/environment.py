@@ -12,7 +12,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components import change, swarm
-from components.backup import STORAGE_SECRET, Backup, BackupArgs, source_of
+from components.backup import STORAGE_SECRET, Backup, BackupArgs, passage_to, source_of
 from components.backup_status import Question
 from components.boundary import stop
 from components.configuration import Configurations
@@ -53,11 +53,14 @@ class Environment(pulumi.ComponentResource):
             account = account_of("storage", settings.storage) if settings.storage else None
             if account is not None:
                 settings = replace(settings, secrets={**settings.secrets, STORAGE_SECRET: account.secret_key})
+            self._passage = passage_to(account) if account is not None else None
             manifest, active = resolve(settings)
             check_schema(settings, manifest, before := change.recorded_now(name))
-            asked = Question(account, source_of(settings, name)) if account is not None else None
-            if asked is not None and (settings.restore != "newest" or not before.get("services")):
-                check_backups(settings, asked.answer(), new=not before.get("services"))
+            asked = Question(account, name) if account is not None else None
+            new, source = not before.get("services"), source_of(settings, name)
+            if account is not None and asked is not None and (new or settings.restore != "newest"):
+                of_source = asked if source == name else Question(account, source)
+                check_backups(settings, of_source.answer(), new=new)
         except (ReleaseError, SettingsError) as error:
             stop(str(error))
         super().__init__("stele:environment:Environment", name, None, opts)
@@ -176,6 +179,7 @@ class Environment(pulumi.ComponentResource):
             service=generation,
             settings=self._settings,
             account=self._account,
+            passage=self._passage,
             schema=self._manifest.schema,
             runtimes=active,
             volumes={name: volume for name, volume in volumes.items() if name != key},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -27,6 +27,8 @@ def resolve(settings: EnvironmentSettings) -> tuple[Manifest, dict[str, RuntimeR
             )
     if settings.storage is None:  # without an account nothing is backed up
         wanted = tuple(name for name in wanted if not manifest.runtimes[name].recipe.tasks)
+    else:
+        _require_runner(settings.storage, manifest, wanted)
     if settings.fenced:  # without a front door nothing is accepted
         wanted = tuple(name for name in wanted if not manifest.runtimes[name].recipe.front)
     active = {name: manifest.runtimes[name] for name in sorted(wanted)}
@@ -41,6 +43,21 @@ def resolve(settings: EnvironmentSettings) -> tuple[Manifest, dict[str, RuntimeR
             raise SettingsError("sizing", str(settings.size_of(name)), f"sizes of {name} in this release: {sizes}")
     _check_secrets(settings, store, manifest, active)
     return manifest, active
+
+
+def _require_runner(storage: str, manifest: Manifest, wanted: Sequence[str]) -> None:
+    """With an account, volumes are opened by the task runner: without it their owners would wait until they fail."""
+    runners = [name for name, runtime in manifest.runtimes.items() if runtime.recipe.tasks]
+    if not runners:
+        raise SettingsError(
+            "storage",
+            storage,
+            f"none with release {manifest.version}, which has no task runner; pulumi config rm storage",
+        )
+    if not set(runners) & set(wanted):
+        raise SettingsError(
+            "runtimes", list(wanted), f"with storage, {runners[0]} too, which loads and backs up: add it to the list"
+        )
 
 
 def _check_secrets(
@@ -85,11 +102,14 @@ def check_schema(settings: EnvironmentSettings, manifest: Manifest, before: Mapp
 def check_backups(settings: EnvironmentSettings, status: Status, *, new: bool) -> None:
     """Stop before anything is declared: an unknown backup in any case, a bad store where nothing runs yet.
 
-    A stack that runs must be able to go back to its last version while the store is down.
+    ``status`` is that of the stack whose backups are restored. A stack that runs is not stopped by a store that is
+    down: its output ``backup`` says so.
     """
     if status.store is not None and (new or settings.restore != "newest"):
         raise SettingsError("storage", settings.storage, f"an account that answers ({status.store})")
-    wanted = settings.restore.rpartition("/")[2]
+    source, _, wanted = settings.restore.rpartition("/")
+    if source and wanted == "newest" and status.last is None:  # it was asked for: nothing else may take its place
+        raise SettingsError("restore", settings.restore, f"one that has verified backups in this account, not {source}")
     if wanted not in {"newest", "vanilla", *status.backups}:
         known = ", ".join(status.backups[-5:]) or "none yet"
         raise SettingsError("restore", settings.restore, f"newest, vanilla, or a backup; the last ones: {known}")

@@ -9,17 +9,22 @@ import pulumi
 import pytest
 from pulumi.runtime import mocks
 
+LOADED = '{"stack": "dev", "from": "vanilla 1.0.0", "schema": 1}'  # what the task runner reports
+
 
 class Recorder(mocks.Mocks):
-    """Records what is declared, in order; ``previous`` is what the stack's last outputs were."""
+    """Records what is declared, in order; ``previous`` is what the stack's last outputs were, ``after`` the names of
+    what each resource waits for: what it was told to, and what it takes its inputs from."""
 
     def __init__(self, previous: dict[str, Any]) -> None:
         self.previous = previous
         self.resources: list[mocks.MockResourceArgs] = []
+        self.after: dict[str, set[str]] = {}
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.resources.append(args)
-        return f"{args.name}-id", {"digest": f"sha256:{args.name}", "stdout": f"sha256:{args.name}"} | dict(args.inputs)
+        stdout = LOADED if args.name.endswith("-load") else f"sha256:{args.name}"
+        return f"{args.name}-id", {"digest": f"sha256:{args.name}", "stdout": stdout} | dict(args.inputs)
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         if args.token == "pulumi:pulumi:readStackOutputs":
@@ -29,6 +34,15 @@ class Recorder(mocks.Mocks):
     def of_type(self, token: str) -> dict[str, dict[str, Any]]:
         """Inputs by resource name of every resource whose type ends in ``token``."""
         return {args.name: args.inputs for args in self.resources if args.typ.endswith(token)}
+
+
+class Monitor(mocks.MockMonitor):
+    """The SDK's own does not tell its mocks what waits for what."""
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the SDK's name
+        names = {urn.rpartition("::")[2] for urn in request.dependencies}
+        self.mocks.after[request.name] = names  # type: ignore[attr-defined]
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
 
 Declare = Callable[..., tuple[Recorder, Any]]
@@ -42,7 +56,13 @@ def declare(monkeypatch: pytest.MonkeyPatch) -> Declare:
 
     def run(build: Callable[[], Any], previous: dict[str, Any] | None = None) -> tuple[Recorder, Any]:
         recorder = Recorder(previous or {})
-        pulumi.runtime.set_mocks(recorder, project="stele", stack="dev", preview=False)
+        pulumi.runtime.set_mocks(
+            recorder,
+            project="stele",
+            stack="dev",
+            preview=False,
+            monitor=Monitor(recorder),
+        )
         resolved: list[Any] = []
         program = pulumi.runtime.test(  # type: ignore[no-untyped-call]
             lambda: pulumi.Output.all(**build().outputs).apply(resolved.append)

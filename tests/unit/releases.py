@@ -22,6 +22,13 @@ OWN: dict[str, dict[str, Any]] = {
 }
 
 
+RUNNER: dict[str, Any] = {
+    "volume": "/data",
+    "secrets": ["backup-key", "storage-secret"],
+    "tasks": True,
+}
+
+
 def release(version: str, images: str = "a", **changed: dict[str, Any]) -> dict[str, Any]:
     """The content of a release of intake, broker and edge; ``changed`` overrides entries of single runtimes."""
     runtimes = {
@@ -38,3 +45,12 @@ def release(version: str, images: str = "a", **changed: dict[str, Any]) -> dict[
         for name, own in OWN.items()
     }
     return content_of(version=version, name="granite", product="orders", template="1", families={}, runtimes=runtimes)
+
+
+def with_runner(version: str, data: dict[str, int] | None = None, **changed: dict[str, Any]) -> dict[str, Any]:
+    """The same with a task runner, and a broker whose messages it captures; ``data``: the schema that it declares."""
+    captured = {"wiring": WIRING | OWN["broker"] | {"capture": "messages"}}
+    content = release(version, **({"broker": captured} | changed))
+    runner = {"family": "task-runner", "core": "restic", "repository": "orders/backup", "wiring": WIRING | RUNNER}
+    content["runtimes"]["backup"] = content["runtimes"]["intake"] | runner
+    return content | ({"data": data} if data else {})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.recipe import RecipeError, recipe_of
+from components.recipe import Capture, RecipeError, recipe_of
 from tests.unit.releases import WIRING
 
 
@@ -20,9 +20,20 @@ def test_what_the_manifest_holds_is_read_back_unchanged() -> None:
     assert recipe_of("manifest", recipe.to_json()) == recipe
 
 
+def test_what_came_later_is_left_out_at_its_default_and_kept_otherwise() -> None:
+    # Releases from before there were backups must keep their digest, and runtimes of today theirs.
+    assert recipe_of("here", WIRING).to_json() == WIRING
+    later = WIRING | {"volume": "/data", "capture": "database", "tasks": True}
+    recipe = recipe_of("here", later)
+    assert recipe.to_json() == later
+    assert (recipe.capture, recipe.tasks) == (Capture.DATABASE, True)
+
+
 @pytest.mark.parametrize(
     ("own", "told"),
     [
+        ({"capture": "snapshot"}, "capture: 'snapshot' is not allowed; allowed: database, messages, files"),
+        ({"capture": None}, "capture: None is not allowed"),
         ({"volumes": "/data"}, "volumes is not a key"),
         ({"needs": "broker"}, "needs: 'broker' is not allowed"),
         ({"volume": "data"}, "volume: 'data' is not allowed"),

@@ -2,6 +2,7 @@
 
 import json
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -116,11 +117,54 @@ def test_an_unknown_key_is_refused_and_the_known_ones_listed(key: str) -> None:
         ("window", "4"),
         ("registry", "https://registry"),
         ("kind", "stack"),
+        ("storage", "Acme"),
+        ("storage", "acme/storage"),
+        ("restore", "yesterday"),
+        ("restore", "2026-11-25"),
+        ("restore", "2026-11-25T02:00:00Z"),
+        ("restore", "old/vanilla"),
+        ("restore", "old/"),
+        ("restore", "/2026-11-25T02-00-00Z"),
+        ("restore", "a/b/newest"),
+        ("timezone", "Mars/Olympus"),
+        ("timezone", "../../etc/passwd"),
+        ("timezone", "+02:00"),
+        ("fenced", "yes"),
+        ("fenced", "True"),
     ],
 )
 def test_values_that_are_not_allowed(key: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"^stele:{key}: .* is not allowed; allowed: "):
         parse(MINIMAL | {key: value}, defaults=DEFAULTS)
+
+
+def test_without_storage_there_are_no_backups_and_nothing_is_fenced() -> None:
+    settings = environment()
+    assert (settings.storage, settings.restore, settings.timezone, settings.fenced) == (None, "newest", "UTC", False)
+
+
+@pytest.mark.parametrize(
+    "restore", ["newest", "vanilla", "2026-11-25T02-00-00Z", "old/2026-11-25T02-00-00Z", "old-2/newest"]
+)
+def test_a_backup_is_named_by_its_time_and_where_it_is_anothers_by_its_stack(restore: str) -> None:
+    assert environment(restore=restore, storage="acme-storage").restore == restore
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Amsterdam", "America/Argentina/Buenos_Aires", "Etc/GMT+5"])
+def test_zones_of_the_iana_database_are_accepted(zone: str) -> None:
+    assert environment(timezone=zone).timezone == zone
+
+
+def test_a_host_without_the_database_leaves_a_zone_to_the_task_runner(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("components.settings.ZONES", tmp_path / "nowhere")
+    assert environment(timezone="Europe/Nowhere").timezone == "Europe/Nowhere"
+
+
+def test_a_stack_is_fenced_only_by_a_plain_true() -> None:
+    assert environment(fenced="true").fenced is True
+    assert environment(fenced="false").fenced is False
 
 
 @pytest.mark.parametrize("name", sorted(PASSWORDS))

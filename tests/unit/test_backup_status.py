@@ -1,0 +1,196 @@
+"""What a plan says of an account's backups, from a store that answers as S3 does."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from components import object_lock_keys
+from components.backup_status import Question, Status, status, unknown
+from components.storage_reference import Account
+
+QUESTION = {
+    "endpoint": "http://store",
+    "bucket": "stele-acme",
+    "access_key": "stele-acme",
+    "secret_key": "the-accounts-secret",
+    "stack": "dev",
+}
+LOCKED = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 180}}}
+
+
+def hours_ago(hours: float) -> str:
+    """The name of a backup that began then."""
+    return f"{datetime.now(UTC) - timedelta(hours=hours):%Y-%m-%dT%H-%M-%SZ}"
+
+
+class Store:
+    """The few calls of an S3 client; ``refusal`` is what every one of them answers instead."""
+
+    def __init__(self) -> None:
+        self.versioning: dict[str, str] = {"Status": "Enabled"}
+        self.lock: dict[str, Any] | None = LOCKED
+        self.clock = datetime.now(UTC)
+        self.objects: dict[str, bytes] = {}
+        self.refusal: Exception | None = None
+
+    def keep(self, name: str, result: str = "verified", **more: Any) -> str:
+        """A record as the task runner writes it; its key."""
+        text = json.dumps({"name": name, "result": result} | more).encode()
+        return self.put(name, text)
+
+    def put(self, name: str, text: bytes) -> str:
+        """An object that is named like a record of this content."""
+        key = f"backups/dev/records/{name}.{hashlib.sha256(text).hexdigest()}.json"
+        self.objects[key] = text
+        return key
+
+    def get_bucket_versioning(self, **_: str) -> dict[str, Any]:
+        if self.refusal:
+            raise self.refusal
+        return self.versioning | {
+            "ResponseMetadata": {"HTTPHeaders": {"date": format_datetime(self.clock, usegmt=True)}}
+        }
+
+    def get_object_lock_configuration(self, **_: str) -> dict[str, Any]:
+        if self.lock is None:
+            raise refused("ObjectLockConfigurationNotFoundError")
+        return {"ObjectLockConfiguration": self.lock}
+
+    def get_paginator(self, _: str) -> Any:
+        return self
+
+    def paginate(self, **where: str) -> list[dict[str, Any]]:
+        """A page for each object, and one without any, as S3 has them."""
+        keys = [key for key in self.objects if key.startswith(where["Prefix"])]
+        return [{"Contents": [{"Key": key}]} for key in keys] or [{}]
+
+    def get_object(self, **where: str) -> dict[str, Any]:
+        return {"Body": io.BytesIO(self.objects[where["Key"]])}
+
+
+def refused(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code}}, "GetBucketVersioning")
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Store:
+    store = Store()
+    monkeypatch.setattr(object_lock_keys, "client", lambda *_: store)
+    return store
+
+
+def test_a_night_that_is_verified_is_green(store: Store) -> None:
+    older, newest = hours_ago(30), hours_ago(3)
+    store.keep(newest)
+    store.keep(older)
+    assert status(QUESTION) == Status(health="green", reason="", last=newest, backups=(older, newest))
+
+
+def test_before_the_first_backup_it_is_yellow_and_the_store_is_well(store: Store) -> None:
+    store.objects["backups/dev/records/README"] = b"no record"
+    store.objects["backups/devil/records/x"] = b"another stack's"
+    assert status(QUESTION) == Status(health="yellow", reason="there is no backup yet", last=None, backups=())
+
+
+def test_a_failed_newest_is_yellow_and_the_last_good_one_is_named(store: Store) -> None:
+    good, failed = hours_ago(27), hours_ago(3)
+    store.keep(good)
+    store.keep(failed, "failed", reason="the disk is full; make room")
+    found = status(QUESTION)
+    assert (found.health, found.last) == ("yellow", good)
+    assert found.reason == f"backup {failed} failed: the disk is full; make room"
+    assert found.store is None
+
+
+def test_only_failures_are_told_as_such(store: Store) -> None:
+    failed = hours_ago(3)
+    store.keep(failed, "failed", reason="why")
+    assert status(QUESTION) == Status(
+        health="yellow", reason=f"backup {failed} failed: why", last=None, backups=(failed,)
+    )
+
+
+@pytest.mark.parametrize(("hours", "health"), [(25.9, "green"), (26.1, "yellow")])
+def test_a_night_may_be_two_hours_late(store: Store, hours: float, health: str) -> None:
+    store.keep(hours_ago(hours))
+    assert status(QUESTION).health == health
+
+
+def test_a_record_that_was_overwritten_does_not_count_here(store: Store) -> None:
+    good, overwritten = hours_ago(5), hours_ago(3)
+    store.keep(good)
+    store.objects[store.keep(overwritten, "failed", reason="why")] = b'{"result": "verified"}'
+    assert (status(QUESTION).health, status(QUESTION).last) == ("green", good)
+
+
+@pytest.mark.parametrize("text", [b"no json", b"[]", b"{}", b'{"result": "splendid"}'])
+def test_junk_under_its_own_digest_stops_nothing(store: Store, text: bytes) -> None:
+    good = hours_ago(3)
+    store.keep(good)
+    store.put("2999-01-01T00-00-00Z", text)
+    assert (status(QUESTION).health, status(QUESTION).last) == ("green", good)
+
+
+@pytest.mark.parametrize(
+    ("versioning", "lock", "told"),
+    [
+        ({}, LOCKED, "keeps no versions, so it protects nothing"),
+        ({"Status": "Suspended"}, LOCKED, "keeps no versions, so it protects nothing"),
+        ({"Status": "Enabled"}, None, "has no object lock, so it protects nothing"),
+        ({"Status": "Enabled"}, {"ObjectLockEnabled": "Enabled"}, "has no object lock, so it protects nothing"),
+    ],
+)
+def test_a_bucket_that_protects_nothing_is_a_bad_store(
+    store: Store, versioning: dict[str, str], lock: dict[str, Any] | None, told: str
+) -> None:
+    store.keep(hours_ago(3))
+    store.versioning, store.lock = versioning, lock
+    found = status(QUESTION)
+    assert found.store is not None
+    assert told in found.store
+    assert (found.health, found.last) == ("yellow", None)
+
+
+@pytest.mark.parametrize("minutes", [-6, 6])
+def test_clocks_that_differ_are_told_either_way(store: Store, minutes: int) -> None:
+    store.clock += timedelta(minutes=minutes)
+    assert "its clock and this machine's differ by" in (status(QUESTION).store or "")
+    store.clock = datetime.now(UTC) + timedelta(minutes=4)
+    assert status(QUESTION).store is None
+
+
+@pytest.mark.parametrize(
+    ("refusal", "told"),
+    [
+        (refused("RequestTimeTooSkewed"), "set the clock"),
+        (refused("NoSuchBucket"), "the account is not there"),
+        (refused("SignatureDoesNotMatch"), "pulumi up --refresh of its storage stack gives the account new keys"),
+        (refused("InternalError"), "the store failed, perhaps its disk is full"),
+        (EndpointConnectionError(endpoint_url="http://store"), "the store does not answer"),
+    ],
+)
+def test_what_is_wrong_with_the_store_is_one_line_with_its_mend(store: Store, refusal: Exception, told: str) -> None:
+    store.refusal = refusal
+    found = status(QUESTION)
+    assert found.store == found.reason
+    assert told in found.reason
+    assert found.reason.startswith("http://store")
+    assert "the-accounts-secret" not in found.reason
+
+
+def test_a_store_that_is_not_there_is_told_by_the_process_that_asks() -> None:
+    values = {key: value for key, value in QUESTION.items() if key != "stack"}
+    nobody = Account(**(values | {"endpoint": "http://127.0.0.1:9"}), retention=180, locked=True)
+    asked = Question(nobody, "dev")
+    first = asked.answer()
+    assert first == unknown(first.reason)
+    assert "http://127.0.0.1:9: the store does not answer" in first.reason
+    assert asked.answer() == first  # a new stack's is looked at twice
