@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,8 @@ class Drill:
             log(f"{len(before)} orders are acknowledged; fencing")
             self.site.fence()
         log(f"{len(before)} orders are acknowledged; backing up")
-        began = time.time()
         backup = self._backup()
+        began = datetime.strptime(backup["name"], "%Y-%m-%dT%H-%M-%SZ").replace(tzinfo=UTC).timestamp()
         if not move:
             after = self.site.orders("place", AFTER)
         log(f"losing everything of {self.stack}")
@@ -172,7 +173,7 @@ class Drill:
                 path.write_text(yaml.safe_dump(document))
                 site.up(self.storage)
                 config = yaml.safe_load(site.settings(self.stack).read_text())["config"]
-                plain = {key.removeprefix("stele:"): value for key, value in config.items() if not isinstance(value, dict)}
+                plain = {key.removeprefix("stele:"): each for key, each in config.items() if not isinstance(each, dict)}
                 site.configure(plain | {"vendor": None})
             with clock.step("pulumi up"):
                 site.up(self.stack)
@@ -222,7 +223,7 @@ def main() -> int:
             copied = drill.copy()
             new = drill.new_installation().total
             ratio = found["rto"] / (new + copied)
-            print(f"new installation {new:.1f} s, copy of the same bytes {copied:.1f} s: RTO / both together {ratio:.2f}")
+            print(f"new installation {new:.1f} s, copy of the same bytes {copied:.1f} s: RTO / both {ratio:.2f}")
     except (DrillError, EngineError) as error:
         print(f"drill: {error}", file=sys.stderr)
         return 1

@@ -1,7 +1,7 @@
 """SIGKILL of `pulumi up` while it restores, and while a backup runs: nothing is lost, and the next run completes.
 
-A small product, so that a round takes seconds. STELE_KILL_POINTS is how many points of each there are (20 for the figure
-in the notes), spread over the steps that an undisturbed `up` reports; STELE_KILL_SEED repeats the random part.
+A small product, so that a round takes seconds. STELE_KILL_POINTS is how many points of each there are (20 for the
+figure in the notes), spread over the steps that an undisturbed `up` reports; STELE_KILL_SEED repeats the random part.
 """
 
 from __future__ import annotations

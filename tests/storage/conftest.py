@@ -43,7 +43,7 @@ def free_port() -> int:
 
 @dataclass
 class Gateway:
-    """A running store and its folder. Its door lacks the lines with ``without``; ``passage``: its socket for containers."""
+    """A running store and its folder. Its door lacks lines with ``without``; ``passage``: its socket for containers."""
 
     folder: Path
     port: int
