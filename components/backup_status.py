@@ -127,7 +127,7 @@ def _of_records(s3: Any, bucket: str, stack: str) -> Status:
         (match[1], match[2], entry)
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"backups/{stack}/records/")
         for entry in page.get("Contents", [])
-        if (match := _RECORD.fullmatch(entry["Key"]))
+        if (match := _RECORD.fullmatch(entry["Key"])) and _has_been(match[1])
     ]
     listed.sort(key=lambda found: found[0])
     if not listed:
@@ -141,6 +141,19 @@ def _of_records(s3: Any, bucket: str, stack: str) -> Status:
         if record.get("result") == "failed" and failed is None:
             failed = f"backup {name} failed: {record.get('reason')}"
     return _yellow(failed or "no backup is verified", None, names)
+
+
+def _moment(name: str) -> datetime:
+    """When a backup began, by its name. Raises ValueError."""
+    return datetime.strptime(name, "%Y-%m-%dT%H-%M-%SZ").replace(tzinfo=UTC)
+
+
+def _has_been(name: str) -> bool:
+    """Whether a backup can have begun then: one of the future is forged, and would be the last one for ever."""
+    try:
+        return _moment(name) <= datetime.now(UTC) + SKEW
+    except ValueError:
+        return False
 
 
 def _record(text: bytes, digest: str) -> dict[str, Any]:
@@ -158,8 +171,7 @@ def _yellow(reason: str, last: str | None, names: tuple[str, ...]) -> Status:
 
 
 def _by_age(verified: str, names: tuple[str, ...]) -> Status:
-    age = datetime.now(UTC) - datetime.strptime(verified, "%Y-%m-%dT%H-%M-%SZ").replace(tzinfo=UTC)
-    if age > STALE:
+    if datetime.now(UTC) - _moment(verified) > STALE:
         return _yellow(f"the last backup, {verified}, is over a night old", verified, names)
     return Status(health="green", reason="", last=verified, backups=names)
 

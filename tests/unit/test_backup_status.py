@@ -135,8 +135,18 @@ def test_a_record_that_was_overwritten_does_not_count_here(store: Store) -> None
 def test_junk_under_its_own_digest_stops_nothing(store: Store, text: bytes) -> None:
     good = hours_ago(3)
     store.keep(good)
-    store.put("2999-01-01T00-00-00Z", text)
+    store.put(hours_ago(1), text)
     assert (status(QUESTION).health, status(QUESTION).last) == ("green", good)
+
+
+@pytest.mark.parametrize("name", ["2999-01-01T00-00-00Z", "2026-13-45T99-00-00Z"])
+def test_a_time_that_cannot_have_been_is_no_backup(store: Store, name: str) -> None:
+    # Otherwise one forged record would keep a stack green for ever.
+    old = hours_ago(50)
+    store.keep(old)
+    store.keep(name)
+    found = status(QUESTION)
+    assert (found.health, found.last, found.backups) == ("yellow", old, (old,))
 
 
 @pytest.mark.parametrize(
