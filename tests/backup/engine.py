@@ -68,6 +68,12 @@ class Engine:
         container.start()
         return Box(container)
 
+    def as_root(self, image: str, script: str) -> None:
+        """Run a script as root of the engine's machine, as whoever may use an engine can."""
+        command = ["nsenter", "--target", "1", "--mount", "--", "sh", "-ec", script]
+        words = {"privileged": True, "user": "0:0", "pid_mode": "host", "entrypoint": command}
+        self.client.containers.run(image, remove=True, **words)
+
     def remove(self, name: str = "") -> None:
         """Remove all containers, networks and volumes whose name begins so, as far as they are the tests' own."""
         label = {"label": f"stele.test={self.prefix}"}
