@@ -157,7 +157,11 @@ class Site:
 
     def restore(self, name: str, **settings: Any) -> Site:
         """A stack of the same name and account on another machine: fresh volumes."""
-        shared = {"captures": dict(self.captures), "flows": self.flows, "settings": self.settings | settings}
+        shared: dict[str, Any] = {
+            "captures": dict(self.captures),
+            "flows": self.flows,
+            "settings": self.settings | settings,
+        }
         return Site(self.engine, self.images, self.account, self.folder.parent / name, name, self.stack, **shared)
 
     def remove(self) -> None:
@@ -188,7 +192,8 @@ class Site:
     def add_files(self, tag: str, count: int, size: int = 200) -> None:
         self.runner.shell(
             f"cd /data/volumes/notify && for n in $(seq {count}); do "
-            f"head -c {size} /dev/urandom | base64 >{tag}-$n.json; done; mkdir -p {tag}-folder && date >{tag}-folder/'a b'"
+            f"head -c {size} /dev/urandom | base64 >{tag}-$n.json; done; "
+            f"mkdir -p {tag}-folder && date >{tag}-folder/'a b'"
         )
 
     def _messages(self, *words: str) -> str:

@@ -6,7 +6,7 @@ import io
 import re
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,17 @@ from tests.backup.site import SECRETS, Site, loaded, serving
 STEPS = ["look", "find", "fetch", "check", "place", "migrate", "open"]
 FILES: dict[str, Any] = {"captures": {"notify": "files"}}
 ROWS: dict[str, Any] = {"captures": {"database": "database"}}
-TABLE = "create table orders (id text primary key, item text not null, quantity integer not null, stored timestamptz default now())"
+COLUMNS = "id text primary key, item text not null, quantity integer not null, stored timestamptz default now()"
 
 
 @pytest.fixture(scope="module")
-def site(sites: Callable[..., Site]) -> Iterator[Site]:
+def site(sites: Callable[..., Site]) -> Site:
     """One that keeps only files, with a backup."""
     made = sites("first", **FILES)
     made.load()
     made.add_files("first", 5)
     made.backup()
-    yield made
+    return made
 
 
 def status(site: Site) -> str:
@@ -163,7 +163,7 @@ def test_a_move_from_a_fenced_stack_loses_nothing(site: Site) -> None:
 def vanilla() -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
-        text = f"{TABLE};\ninsert into orders values ('vanilla-1', 'given', 1);\n".encode()
+        text = f"create table orders ({COLUMNS});\ninsert into orders values ('vanilla-1', 'given', 1);\n".encode()
         member = tarfile.TarInfo("database/database.sql")
         member.size, member.mode = len(text), 0o644
         archive.addfile(member, io.BytesIO(text))

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from docker.types import Mount
 
 from tests.backup.account import opened
-from tests.backup.engine import Engine, Refused
-from tests.backup.conftest import started
+from tests.backup.engine import Box, Engine, Refused, bound
 from tests.backup.site import Site
-from tests.storage.conftest import Gateway
+from tests.storage.conftest import ADMINISTRATOR, ROOT, Gateway, command, free_port
 
 FULL = r"(No space left on device|no space left on device|the disk is full|disk full|[Nn]ot enough space).*"
 
@@ -69,32 +68,46 @@ def test_the_disk_is_full_of_which_a_volume_is_loaded(sites: Callable[..., Site]
 
 
 @pytest.fixture
-def small_store(engine: Engine, references: dict[str, str], tmp_path: Path) -> Iterator[Gateway]:
-    """A store whose folder is a file system of its own; only a privileged container may mount one."""
-    folder = tmp_path / "store"
-    folder.mkdir()
-    disk = tmp_path / "disk"
-    with disk.open("wb") as file:
-        file.truncate(48 * 1024**2)
-    subprocess.run(["/usr/sbin/mkfs.ext4", "-q", "-I", "512", "-O", "ea_inode", disk], check=True)
-    engine.as_root(references["backup"], f"mount -o loop {disk} {folder} && chown {os.getuid()} {folder}")
-    gateway = started(folder)
-    yield gateway
+def small_store(engine: Engine, references: dict[str, str], tmp_path: Path) -> Iterator[tuple[Gateway, Box]]:
+    """A store with a file system of its own, which is a container's; its door is here as ever."""
+    gateway = Gateway(tmp_path / "store", free_port(), str(tmp_path / "store/passage/door.sock"))
+    (gateway.folder / "passage").mkdir(parents=True)
+    (gateway.folder / "passage").chmod(0o755)
+    user = os.getuid()
+    argv = list(command("/versitygw", Path("/store"), str(gateway.folder / "store.sock"), Path("/tmp/access.log")))
+    # Attributes are files here: not every kernel keeps them in memory.
+    where = argv.index("posix") + 1
+    argv[where:where] = ["--sidecar", "/store/attributes"]
+    made = "mkdir -p /store/objects /store/versions /store/accounts /store/attributes"
+    box = engine.start(
+        "again-store",
+        references["backup"],
+        network=engine.network("again-store"),
+        mounts=[
+            Mount(target="/store", source=engine.volume("again-store", 48, user), type="volume"),
+            bound(ROOT / ".stele/bin/versitygw", "/versitygw"),
+            bound(gateway.folder, str(gateway.folder), writable=True),
+        ],
+        entrypoint=["bash", "-c", f"{made} && exec {shlex.join(argv)}"],
+        environment={"ROOT_ACCESS_KEY_ID": ADMINISTRATOR.access, "ROOT_SECRET_ACCESS_KEY": ADMINISTRATOR.secret},
+        user=str(user),
+    )
+    gateway.start_door()
+    yield gateway, box
     gateway.kill()
-    engine.as_root(references["backup"], f"umount {folder}")
 
 
 def test_the_stores_disk_is_full(
-    small_store: Gateway, engine: Engine, references: dict[str, str], tmp_path: Path
+    small_store: tuple[Gateway, Box], engine: Engine, references: dict[str, str], tmp_path: Path
 ) -> None:
-    account = opened(small_store, "small-store")
+    gateway, disk = small_store
+    account = opened(gateway, "small-store")
     site = Site(engine, references, account, tmp_path / "small", "again-small", "shop", captures={"notify": "files"})
     site.load()
     site.add_files("first", 10)
     good, content = site.backup()["name"], site.content()
-    ballast = small_store.folder / "ballast"
-    room = shutil.disk_usage(small_store.folder).free - 2_000_000
-    ballast.write_bytes(bytes(room))
+    # What is left is less than the night will need.
+    disk.shell("head -c $(($(df --output=avail -B1 /store | tail -n 1) - 2000000)) /dev/zero >/store/ballast")
     site.runner.shell("head -c 6000000 /dev/urandom >/data/volumes/notify/large")
     with pytest.raises(Refused) as error:
         site.backup()
@@ -104,7 +117,7 @@ def test_the_stores_disk_is_full(
     again.load()
     assert again.content() == content
     again.remove()
-    ballast.unlink()
+    disk.shell("rm /store/ballast")
     name, content = site.backup()["name"], site.content()
     again = site.restore("again", restore=name)
     again.load()

@@ -56,7 +56,6 @@ class Gateway:
         for name in ("objects", "versions", "accounts"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         socket = str(self.folder / "store.sock")
-        (self.folder / "door.cfg").write_text(door_config(self.port, socket, self.passage))
         program = str(ROOT / ".stele/bin/versitygw")
         environment = {
             "PATH": os.environ["PATH"],
@@ -66,6 +65,12 @@ class Gateway:
         with (self.folder / "store.log").open("ab") as log:
             argv = command(program, self.folder, socket, self.folder / "access.log")
             self.processes.append(subprocess.Popen(argv, env=environment, stdout=log, stderr=log))
+        self.start_door()
+
+    def start_door(self) -> None:
+        """The door alone; the store behind its socket may be anybody's."""
+        config = door_config(self.port, str(self.folder / "store.sock"), self.passage)
+        (self.folder / "door.cfg").write_text(config)
         with (self.folder / "door.log").open("ab") as log:
             door = ["haproxy", "-db", "-f", str(self.folder / "door.cfg")]
             self.processes.append(subprocess.Popen(door, env={"PATH": PATH}, stdout=log, stderr=log))

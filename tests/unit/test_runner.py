@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +17,12 @@ import pytest
 
 # A package of an image, not of the project.
 sys.path.append(str(Path(__file__).parents[2] / "runtimes/task-runner"))
-from runner import management, serve  # noqa: E402
-from runner.files import write  # noqa: E402
-from runner.problem import Problem, of_the_disk  # noqa: E402
-from runner.repository import parsed  # noqa: E402
-from runner.settings import Settings  # noqa: E402
-from runner.versions import _moment  # noqa: E402
+from runner import management, serve
+from runner.files import write
+from runner.problem import Problem, of_the_disk
+from runner.repository import parsed
+from runner.settings import Settings
+from runner.versions import _moment
 
 SETTINGS = Settings("shop", "shop", "newest", False, ZoneInfo("UTC"), {}, {}, (), {})
 DIGEST = hashlib.sha256(b"").hexdigest()
@@ -88,8 +90,8 @@ def backups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(serve, "DATA", tmp_path)
     monkeypatch.setattr(serve, "STATUS", tmp_path / "status.json")
     monkeypatch.setattr(serve, "back_up", back_up)
-    monkeypatch.setattr(serve.time, "sleep", sleep)
-    monkeypatch.setattr(serve.os, "nice", lambda _: 0)
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(os, "nice", lambda _: 0)
     return begun
 
 
