@@ -34,9 +34,9 @@ class Engine:
         self.client.networks.create(full, driver="bridge", labels={"stele.test": self.prefix})
         return full
 
-    def volume(self, name: str, megabytes: int = 0) -> str:
+    def volume(self, name: str, megabytes: int = 0, owner: int = 10001) -> str:
         """A new volume; with ``megabytes`` one in memory that is full then, and gone when its container ends."""
-        options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={megabytes}m,uid=10001,gid=10001,mode=750"}
+        options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={megabytes}m,uid={owner},mode=750"}
         full = f"{self.prefix}-{name}"
         self.client.volumes.create(full, driver_opts=options if megabytes else {}, labels={"stele.test": self.prefix})
         return full

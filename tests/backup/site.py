@@ -37,6 +37,7 @@ class Site:
     flows: Path | None = None
 
     def __post_init__(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)  # of a test before
         (self.folder / "secrets").mkdir(parents=True)
         for name, value in (SECRETS | {"storage-secret": self.account.keys.secret}).items():
             self.secret(name, value)
@@ -149,9 +150,18 @@ class Site:
         runner.start()
         return loaded(runner, before)
 
+    def runner_again(self) -> dict[str, Any]:
+        """A new generation of the runner on the same volumes; its report."""
+        self.engine.remove(f"{self.name}-runner")
+        return self.load()
+
     def restore(self, name: str, **settings: Any) -> Site:
         """A stack of the same name and account on another machine: fresh volumes."""
-        shared = {"captures": dict(self.captures), "flows": self.flows, "settings": self.settings | settings}
+        shared: dict[str, Any] = {
+            "captures": dict(self.captures),
+            "flows": self.flows,
+            "settings": self.settings | settings,
+        }
         return Site(self.engine, self.images, self.account, self.folder.parent / name, name, self.stack, **shared)
 
     def remove(self) -> None:
@@ -182,7 +192,8 @@ class Site:
     def add_files(self, tag: str, count: int, size: int = 200) -> None:
         self.runner.shell(
             f"cd /data/volumes/notify && for n in $(seq {count}); do "
-            f"head -c {size} /dev/urandom | base64 >{tag}-$n.json; done; mkdir -p {tag}-folder && date >{tag}-folder/'a b'"
+            f"head -c {size} /dev/urandom | base64 >{tag}-$n.json; done; "
+            f"mkdir -p {tag}-folder && date >{tag}-folder/'a b'"
         )
 
     def _messages(self, *words: str) -> str:
@@ -202,11 +213,17 @@ class Site:
 
     def content(self) -> dict[str, Any]:
         """All that a backup must bring back."""
-        known: dict[str, Any] = {"rows": self.rows(), "files": self.files()}
+        known: dict[str, Any] = {"files": self.files()}
+        if "database" in self.captures:
+            known["rows"] = self.rows()
         if "broker" in self.captures:
-            queues = ("orders", "orders.stored::notify")
-            known["messages"] = [json.loads(self._messages("look", queue)) for queue in queues]
+            known["messages"] = [self.content_of_queue(queue) for queue in ("orders", "orders.stored::notify")]
         return known
+
+    def content_of_queue(self, queue: str) -> list[str]:
+        """The bodies of its messages, in order of the alphabet; they stay there."""
+        bodies: list[str] = json.loads(self._messages("look", queue))
+        return bodies
 
     def empty(self) -> bool:
         """Whether no volume holds anything."""

@@ -1,7 +1,7 @@
 """SIGKILL at any moment of a backup or of a load costs that run, and nothing else.
 
-Twenty moments of each, spread over the run as it was measured before and a little beyond: of the task runner, of the database,
-and of the store with its door. Every fourth time the next run is left alone, and must be complete.
+Twenty moments of each, spread over the run as it was measured before and a little beyond: of the task runner, of the
+database, and of the store with its door. Every fourth time the next run is left alone, and must be complete.
 """
 
 from __future__ import annotations
@@ -22,20 +22,26 @@ STACK: dict[str, Any] = {"captures": {"database": "database", "notify": "files"}
 
 
 @pytest.fixture(scope="module")
-def site(sites: Callable[..., Site]) -> Iterator[Site]:
+def site(sites: Callable[..., Site]) -> Site:
     """One with a backup."""
     made = sites("first", **STACK)
     made.start()
     made.add_orders("first", 3000)
     made.add_files("first", 20, 20_000)
     made.backup()
-    yield made
+    return made
 
 
 def moments(seconds: float) -> Iterator[tuple[int, float]]:
     """Number and delay of every kill, late and early ones in turn: each meets what another one left."""
     for number in range(POINTS):
         yield number, seconds * 1.05 * ((number * 7) % POINTS + 0.5) / POINTS
+
+
+def told(what: str, victim: str, outcomes: Counter[str]) -> str:
+    kills = outcomes["cut off"] + outcomes["complete before"]
+    parts = ", ".join(f"{number} {name}" for name, number in sorted(outcomes.items()))
+    return f"\nSIGKILL of the {victim} during a {what}: {kills} times ({parts}), nothing lost"
 
 
 class Asked(threading.Thread):
@@ -108,9 +114,7 @@ def test_a_killed_backup_costs_nothing_else(site: Site, victim: str, capsys: pyt
     assert again.content() == content
     again.remove()
     with capsys.disabled():
-        print(
-            f"\nkilled during a backup, the {victim}: {outcomes.total() - outcomes['complete after']} times, {dict(outcomes)}"
-        )
+        print(told("backup", victim, outcomes))
 
 
 def cut_off(site: Site, victim: str, moment: float) -> bool:
@@ -163,9 +167,7 @@ def test_a_killed_load_begins_again_and_nothing_is_served_before(
                 again.start_runner()
             whole(again, content)
     with capsys.disabled():
-        print(
-            f"\nkilled during a load, the {victim}: {outcomes.total() - outcomes['complete after']} times, {dict(outcomes)}"
-        )
+        print(told("load", victim, outcomes))
 
 
 def whole(site: Site, content: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Somebody owns the task runner's container, with its keys: what was backed up stays, and what comes after counts again."""
+"""Somebody owns the task runner's container, with its keys: what was backed up stays, what comes after counts again."""
 
 from __future__ import annotations
 
@@ -67,5 +67,5 @@ def test_backups_outlive_whoever_has_the_runners_keys(site: Site, capsys: pytest
     assert again.content() == content
     with capsys.disabled():
         print(
-            f"\nof {tries} hostile requests, {len(answers)} kinds, none took anything away: {', '.join(sorted(done))} were answered"
+            f"\nof {tries} hostile requests of {len(answers)} kinds none took anything away; accepted: {sorted(done)}"
         )

@@ -33,16 +33,18 @@ PASSAGE = Path("/run/store/door.sock")
 
 def last_due(settings: Settings, now: datetime) -> datetime:
     """The latest 02:00 that has passed in the stack's time zone."""
-    local = now.astimezone(settings.zone)
-    due = local.replace(hour=HOUR, minute=0, second=0, microsecond=0)
-    return due if due <= local else (local - timedelta(days=1)).replace(hour=HOUR, minute=0, second=0, microsecond=0)
+    today = _due(now.astimezone(settings.zone))
+    return today if today.timestamp() <= now.timestamp() else _due(today - timedelta(days=1))
 
 
 def next_due(settings: Settings, now: datetime) -> datetime:
     """The next 02:00 in the stack's time zone, whatever the clocks do in between."""
-    local = now.astimezone(settings.zone)
-    due = local.replace(hour=HOUR, minute=0, second=0, microsecond=0)
-    return due if due > local else (local + timedelta(days=1)).replace(hour=HOUR, minute=0, second=0, microsecond=0)
+    return _due(last_due(settings, now) + timedelta(days=1))
+
+
+def _due(local: datetime) -> datetime:
+    """02:00 of that day: of two when the clock goes back the first, and where it skips 02:00, an hour after 01:00."""
+    return local.replace(hour=HOUR, minute=0, second=0, microsecond=0, fold=0)
 
 
 def open_passage(endpoint: str) -> None:

@@ -1,7 +1,7 @@
 """Damages a stored backup in the store's own files, and asks the runner whether it notices: ``corrupt.py SEED COUNT``.
 
-Runs as root in the task runner's image, with the store's folder of the bucket at /bucket. Damage is done in rounds, to some
-objects at once; every damaged object must be named by the runner, and the undamaged backup is accepted after each tenth
+Runs as root in the task runner's image, with the store's folder of the bucket at /bucket. Damage is done in rounds, to
+some objects at once; the runner must count every damaged object, and the undamaged backup is accepted after each tenth
 round. Prints one line for each kind of damage and one for all.
 """
 
@@ -17,14 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, "/opt/stele/lib")
-from runner import settings as configured  # noqa: E402
-from runner.files import empty  # noqa: E402
-from runner.problem import Problem  # noqa: E402
-from runner.repository import Backups  # noqa: E402
-from runner.serve import open_passage  # noqa: E402
-from runner.settings import DATA  # noqa: E402
-from runner.store import Store  # noqa: E402
-from runner.verify import checked  # noqa: E402
+from runner import settings as configured
+from runner.files import empty
+from runner.problem import Problem
+from runner.repository import Backups
+from runner.serve import open_passage
+from runner.settings import DATA
+from runner.store import Store
+from runner.verify import checked
 
 SCRATCH = DATA / "corrupting"
 
@@ -39,7 +39,7 @@ def put(path: Path, content: bytes) -> None:
 def flip(path: Path, dice: random.Random) -> None:
     content = bytearray(path.read_bytes())
     content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
-    put(path, content)
+    put(path, bytes(content))
 
 
 def truncate(path: Path, dice: random.Random) -> None:
@@ -68,7 +68,7 @@ class Corruptor:
         self.bucket = Path("/bucket/backups") / settings.stack
         self.folder = self.bucket / self.record["repository"]
         self.paths = sorted(self.record["objects"])
-        shutil.copytree(self.bucket, "/tmp/good", symlinks=True)  # noqa: S108 - this container's own
+        shutil.copytree(self.bucket, "/tmp/good", symlinks=True)
         self.attributes = {path: _attributes(self.folder / path) for path in self.paths}
         self.done: Counter[str] = Counter()
         self.missed: list[str] = []
@@ -114,7 +114,7 @@ class Corruptor:
                 target.touch()
                 for name, value in self.attributes[path].items():
                     os.setxattr(target, name, value)
-            put(target, (Path("/tmp/good") / self.record["repository"] / path).read_bytes())  # noqa: S108
+            put(target, (Path("/tmp/good") / self.record["repository"] / path).read_bytes())
 
 
 def _attributes(path: Path) -> dict[str, bytes]:

@@ -18,10 +18,10 @@ from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree
 
 sys.path.insert(0, "/opt/stele/lib")
-from runner import settings as configured  # noqa: E402
-from runner.repository import Backups, canonical  # noqa: E402
-from runner.settings import secret  # noqa: E402
-from runner.store import Store  # noqa: E402
+from runner import settings as configured
+from runner.repository import Backups, canonical
+from runner.settings import secret
+from runner.store import Store
 
 SETTINGS = configured.load()
 BUCKET = SETTINGS.storage["bucket"]

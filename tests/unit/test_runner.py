@@ -1,0 +1,178 @@
+"""What the task runner decides by itself: when a backup is due, what health says, and what counts as a record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+# A package of an image, not of the project.
+sys.path.append(str(Path(__file__).parents[2] / "runtimes/task-runner"))
+from runner import management, serve
+from runner.files import write
+from runner.problem import Problem, of_the_disk
+from runner.repository import parsed
+from runner.settings import Settings
+from runner.versions import _moment
+
+SETTINGS = Settings("shop", "shop", "newest", False, ZoneInfo("UTC"), {}, {}, (), {})
+DIGEST = hashlib.sha256(b"").hexdigest()
+NAME = "2026-11-26T02-00-00Z"
+RECORD: dict[str, Any] = {
+    "name": NAME,
+    "result": "verified",
+    "started": "2026-11-26T02:00:00+00:00",
+    "fenced": False,
+    "repository": "2026-11.2",
+    "snapshot": DIGEST,
+    "config": DIGEST,
+    "contents": DIGEST,
+    "objects": {"config": 155, f"data/00/{DIGEST}": 9, f"index/{DIGEST}": 1},
+}
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "last", "following"),
+    [
+        ("UTC", "2026-11-26T01:59:59Z", "2026-11-25T02:00Z", "2026-11-26T02:00Z"),
+        ("UTC", "2026-11-26T02:00:00Z", "2026-11-26T02:00Z", "2026-11-27T02:00Z"),
+        ("Europe/Amsterdam", "2026-07-01T00:30Z", "2026-07-01T00:00Z", "2026-07-02T00:00Z"),
+        # 02:00 does not come on 28 March 2027: an hour after 01:00 it is 03:00.
+        ("Europe/Amsterdam", "2027-03-28T00:30Z", "2027-03-27T01:00Z", "2027-03-28T01:00Z"),
+        ("Europe/Amsterdam", "2027-03-28T01:30Z", "2027-03-28T01:00Z", "2027-03-29T00:00Z"),
+        # It comes twice on 31 October 2027: the first one counts, during the second one too.
+        ("Europe/Amsterdam", "2027-10-31T00:30Z", "2027-10-31T00:00Z", "2027-11-01T01:00Z"),
+        ("Europe/Amsterdam", "2027-10-31T01:30Z", "2027-10-31T00:00Z", "2027-11-01T01:00Z"),
+        # Where summer time begins at midnight, and half an hour only.
+        ("America/Santiago", "2027-09-05T12:00Z", "2027-09-05T05:00Z", "2027-09-06T05:00Z"),
+        ("Australia/Lord_Howe", "2027-04-03T18:00Z", "2027-04-03T15:30Z", "2027-04-04T15:30Z"),
+        ("Pacific/Kiritimati", "2026-11-26T11:00Z", "2026-11-25T12:00Z", "2026-11-26T12:00Z"),
+    ],
+)
+def test_a_backup_is_due_at_two_whatever_the_clocks_do(zone: str, now: str, last: str, following: str) -> None:
+    settings = replace(SETTINGS, zone=ZoneInfo(zone))
+    assert serve.last_due(settings, at(now)).astimezone(UTC) == at(last)
+    assert serve.next_due(settings, at(now)).astimezone(UTC) == at(following)
+
+
+class Ended(BaseException):
+    """The runner would sleep until the next night now."""
+
+
+@pytest.fixture
+def backups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """The backups that were begun; the second long sleep ends the runner."""
+    begun: list[str] = []
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) > 1:
+            raise Ended
+
+    def back_up(settings: Settings) -> dict[str, Any]:
+        begun.append(settings.stack)
+        return {}
+
+    monkeypatch.setattr(serve, "DATA", tmp_path)
+    monkeypatch.setattr(serve, "STATUS", tmp_path / "status.json")
+    monkeypatch.setattr(serve, "back_up", back_up)
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(os, "nice", lambda _: 0)
+    return begun
+
+
+@pytest.mark.parametrize(("hours", "fenced", "expected"), [(49, False, 1), (0, False, 0), (49, True, 0)])
+def test_a_missed_night_is_made_up_for(
+    backups: list[str], tmp_path: Path, hours: int, *, fenced: bool, expected: int
+) -> None:
+    write(tmp_path / "status.json", {"success": datetime.now(UTC).timestamp() - 3600 * hours})
+    with pytest.raises(Ended):
+        serve.nights(replace(SETTINGS, fenced=fenced))
+    assert len(backups) == expected
+
+
+def test_a_failed_night_is_tried_again(
+    backups: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(settings: Settings) -> dict[str, Any]:
+        raise OSError(28, "No space left on device", "/data/capture")
+
+    monkeypatch.setattr(serve, "back_up", fail)
+    with pytest.raises(Ended):
+        serve.nights(SETTINGS)
+    assert "the backup failed and is tried again in an hour: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({}, ("yellow", "there is no backup yet")),
+        ({"success": 1000, "reason": ""}, ("green", "the last backup is 1:00:00 old")),
+        ({"success": 1000, "reason": "the disk is full"}, ("yellow", "the last backup failed: the disk is full")),
+        ({"success": 4600 - 26 * 3600 - 1, "reason": ""}, ("yellow", "the last backup is 1 day, 2:00:01 old")),
+    ],
+)
+def test_health(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    monkeypatch.setattr(management, "STATUS", tmp_path / "status.json")
+    write(tmp_path / "status.json", status)
+    assert management.health(4600) == expected
+    assert f"stele_backup_healthy {int(expected[0] == 'green')}\n" in management.metrics(4600)
+
+
+def test_records_are_what_they_should_be() -> None:
+    assert parsed(json.dumps(RECORD).encode(), NAME) == RECORD
+    failed = {"name": NAME, "result": "failed", "reason": "the disk is full"}
+    assert parsed(json.dumps(failed).encode(), NAME) == failed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "2026-11-27T02-00-00Z"},
+        {"result": "fine"},
+        {"result": None},
+        {"repository": "../other"},
+        {"repository": 7},
+        {"snapshot": "--password-file=/etc/passwd"},
+        {"objects": {"../../etc/passwd": 1}},
+        {"objects": {f"data/00/{DIGEST}\n": 1}},
+        {"objects": None},
+        {"config": DIGEST[1:]},
+    ],
+)
+def test_what_anybody_could_have_written_is_no_record(change: dict[str, Any]) -> None:
+    assert parsed(json.dumps(RECORD | change).encode(), NAME) is None
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"7", b"\xff", b"[" * 99999, b'{"name": 1}'])
+def test_what_is_no_object_is_no_record(text: bytes) -> None:
+    assert parsed(text, NAME) is None
+
+
+def test_a_versions_moment_is_in_its_id_or_its_date() -> None:
+    assert _moment("01M8AP7HG8JH7X89BGEQFNCR3Z", "2030-01-01T00:00:00Z").replace(microsecond=0) == at(
+        "2026-11-26T01:06:30Z"
+    )
+    assert _moment("3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY", "2026-11-26T01:06:34.000Z") == at("2026-11-26T01:06:34Z")
+
+
+def test_a_full_disk_is_told_with_its_mend() -> None:
+    problem = of_the_disk(OSError(28, "No space left on device", "/data/capture"))
+    assert isinstance(problem, Problem)
+    assert str(problem) == "/data/capture: No space left on device; make room"
