@@ -70,7 +70,7 @@ def test_the_disk_is_full_of_which_a_volume_is_loaded(sites: Callable[..., Site]
 @pytest.fixture
 def small_store(engine: Engine, references: dict[str, str], tmp_path: Path) -> Iterator[tuple[Gateway, Box]]:
     """A store with a file system of its own, which is a container's; its door is here as ever."""
-    gateway = Gateway(tmp_path / "store", free_port(), str(tmp_path / "store/passage/door.sock"))
+    gateway = Gateway(tmp_path / "store", free_port(), passage=str(tmp_path / "store/passage/door.sock"))
     (gateway.folder / "passage").mkdir(parents=True)
     (gateway.folder / "passage").chmod(0o755)
     user = os.getuid()

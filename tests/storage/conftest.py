@@ -59,10 +59,6 @@ class Gateway:
         for name in ("objects", "versions", "accounts"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         socket = str(self.folder / "store.sock")
-        door = door_config(self.port, socket, self.passage).splitlines(keepends=True)
-        (self.folder / "door.cfg").write_text(
-            "".join(line for line in door if not self.without or self.without not in line)
-        )
         program = str(ROOT / ".stele/bin/versitygw")
         environment = {
             "PATH": os.environ["PATH"],
@@ -72,6 +68,13 @@ class Gateway:
         with (self.folder / "store.log").open("ab") as log:
             argv = command(program, self.folder, socket, self.folder / "access.log")
             self.processes.append(subprocess.Popen(argv, env=environment, stdout=log, stderr=log))
+        self.start_door()
+
+    def start_door(self) -> None:
+        """The door alone; the store behind its socket may be anybody's."""
+        lines = door_config(self.port, str(self.folder / "store.sock"), self.passage).splitlines(keepends=True)
+        kept = (line for line in lines if not self.without or self.without not in line)
+        (self.folder / "door.cfg").write_text("".join(kept))
         with (self.folder / "door.log").open("ab") as log:
             argv = ("haproxy", "-db", "-f", str(self.folder / "door.cfg"))
             self.processes.append(subprocess.Popen(argv, env={"PATH": PATH}, stdout=log, stderr=log))
