@@ -31,6 +31,7 @@ _MENDS = {
     "i/o timeout": "the store does not answer in time",
     "no space left on device": "the disk is full; make room",
     "InternalError": "the store failed, perhaps its disk is full",
+    "500 Internal Server Error": "the store failed, perhaps its disk is full",
 }
 
 
