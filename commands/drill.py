@@ -27,7 +27,7 @@ from commands.site import CHECKOUT, DrillError, Site
 from components.bucket import Bucket
 
 BEFORE, AFTER = 200, 20  # orders placed before and after the backup
-NEW_CUSTOMER = "drill-new"  # whose account has no backups, ever
+NEW_CUSTOMER = f"drill-{int(time.time())}"  # whose account has no backups
 
 
 def log(text: str) -> None:

@@ -83,7 +83,8 @@ class Environment(pulumi.ComponentResource):
             key: self._generation(runtime, network, secrets, volumes.get(key)) for key, runtime in active.items()
         }
         # Whatever is loaded comes from the customer's own account: the release is there before the runner looks.
-        recorded = (self._installation().resource,) if account is not None else ()
+        installation = self._installation(str(before.get("incarnation", ""))) if account is not None else None
+        recorded = (installation.resource,) if installation else ()
         runners = {
             key: self._backup(key, replace(generations[key], after=recorded), active, volumes)
             for key, runtime in active.items()
@@ -105,6 +106,8 @@ class Environment(pulumi.ComponentResource):
         }
         services: dict[str, ImmutableService | Edge | Backup] = {**runners, **behind, **doors}
         self.outputs = self._outputs(active, services)
+        if installation:
+            self.outputs["incarnation"] = installation.incarnation
         for backup in runners.values():
             self.outputs |= {"backup": backup.told(asked.answer() if asked else None), "schema": backup.schema}
         self.register_outputs(self.outputs)
@@ -154,7 +157,7 @@ class Environment(pulumi.ComponentResource):
             witness=self._witness,
         )
 
-    def _installation(self) -> Installation:
+    def _installation(self, before: str) -> Installation:
         """The release and the stack's exact configuration, in the customer's account."""
         assert self._account is not None, "only with an account"
         settings = {key: value for key, value in vars(self._settings).items() if key not in {"secrets", "releases"}}
@@ -164,6 +167,7 @@ class Environment(pulumi.ComponentResource):
             settings=settings,
             vendor=vendor_of(self._settings.vendor),
             folder=self._settings.releases,
+            before=before,
         )
         return Installation(f"{self._name}-installation", args, self._child)
 

@@ -13,7 +13,7 @@ import pulumi_command as command
 from components.boundary import CHECKOUT
 from components.bucket import Bucket
 from components.manifest import Manifest, canonical
-from components.release_commands import CUSTOMER, VENDOR
+from components.release_commands import CUSTOMER, PENDING, VENDOR
 from components.storage_reference import Account
 
 
@@ -27,12 +27,14 @@ class InstallationArgs:
     settings: Mapping[str, Any]
     vendor: Account | None
     folder: str
+    before: str = ""  # what the last `up` put out
 
 
 class Installation(pulumi.ComponentResource):
     """The copy of a release in a customer's account, and the stack's record there.
 
-    Whatever loads the vanilla backup depends on it. Output ``incarnation``: the record's key.
+    Whatever loads the vanilla backup depends on it. Output ``incarnation``: the record's key; of a change that was made
+    while the store was down: since when it is pending.
     """
 
     incarnation: pulumi.Output[str]
@@ -47,6 +49,8 @@ class Installation(pulumi.ComponentResource):
             "manifest": args.manifest.digest,
             "settings": dict(args.settings),
         }
+        if args.before.startswith(PENDING):
+            wanted["again"] = args.before
         install = f"python3 -m components.release_store install {shlex.quote(args.folder)}"
         installed = command.local.Command(
             f"{name}-copy",

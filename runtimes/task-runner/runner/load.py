@@ -74,6 +74,9 @@ class Load:
 
     def _find(self) -> None:
         """The newest backup, the one that was asked for, or the vanilla one. A wrong name is told in any case."""
+        if not self.wanting and self.settings.restore == "newest":
+            self.report["from"] = None  # a stack that runs needs no store to go on, or back
+            return
         if self.settings.restore != "vanilla":
             self.record = Backups(self.store, self.settings.source).choose(self.settings.restore)
         if not self.wanting:

@@ -100,11 +100,20 @@ def _stored(
 
 
 def newest_incarnation(store: Store, stack: str) -> dict[str, Any]:
-    """The stack's exact configuration and release, as `pulumi up` recorded it last; empty when it never did."""
+    """The stack's exact configuration and release, as `pulumi up` recorded it last; empty when it never did.
+
+    The newest by the store's clock: whose own was wrong must not hide what comes after. What is no incarnation is in
+    nobody's way.
+    """
     prefix = f"stacks/{stack}/incarnations"
-    # By the store's clock: whose own was wrong must not hide what comes after.
-    listed = sorted(store.list(prefix), key=lambda entry: str(entry["ModTime"]))
-    return dict(json.loads(store.read(f"{prefix}/{listed[-1]['Path']}"))) if listed else {}
+    for entry in sorted(store.list(prefix), key=lambda entry: str(entry["ModTime"]), reverse=True):
+        try:
+            found = json.loads(store.read(f"{prefix}/{entry['Path']}"))
+        except ValueError:
+            continue
+        if isinstance(found, dict) and found.get("stack") == stack:
+            return found
+    return {}
 
 
 def _keep_failure(backups: Backups, failure: dict[str, Any]) -> None:

@@ -112,10 +112,14 @@ final class Messages {
             return;
         }
         Path beside = NOTES.resolve("captured.new");
-        int count = 0;
+        Set<String> seen = new HashSet<>();
         try (BufferedWriter out = Files.newBufferedWriter(beside)) {
-            for (LocalQueueBinding binding : bindings()) {
-                count += capture(binding.getQueue(), out);
+            // A message that leads to one in another queue is gone only once that one is there. Whatever moved to a queue that
+            // had been looked at before is there when it is looked at again.
+            for (int pass = 0; pass < 2; pass++) {
+                for (LocalQueueBinding binding : bindings()) {
+                    capture(binding.getQueue(), seen, out);
+                }
             }
         }
         try (FileChannel file = FileChannel.open(beside, StandardOpenOption.WRITE)) {
@@ -128,7 +132,7 @@ final class Messages {
             return;
         }
         Files.move(beside, CAPTURED, StandardCopyOption.ATOMIC_MOVE);
-        LOG.info("handed over {} messages", count);
+        LOG.info("handed over {} messages", seen.size());
     }
 
     private List<LocalQueueBinding> bindings() {
@@ -144,11 +148,10 @@ final class Messages {
      * While a queue is paused for this moment, messages go from its consumers back to it, but not the other way: who looks at the
      * consumers first sees every message.
      */
-    private int capture(Queue queue, BufferedWriter out) throws Exception {
+    private void capture(Queue queue, Set<String> seen, BufferedWriter out) throws Exception {
         queue.pause();
         try {
             queue.flushExecutor();
-            Set<Long> seen = new HashSet<>();
             for (List<MessageReference> references : queue.getDeliveringMessages().values()) {
                 for (MessageReference reference : references) {
                     write(queue, reference, seen, out);
@@ -162,15 +165,14 @@ final class Messages {
                     write(queue, waiting.next(), seen, out);
                 }
             }
-            return seen.size();
         } finally {
             queue.resume();
         }
     }
 
-    private static void write(Queue queue, MessageReference reference, Set<Long> seen, BufferedWriter out) throws IOException {
+    private static void write(Queue queue, MessageReference reference, Set<String> seen, BufferedWriter out) throws IOException {
         Message message = reference.getMessage();
-        if (!message.isDurable() || !seen.add(message.getMessageID())) {
+        if (!message.isDurable() || !seen.add(queue.getName() + " " + message.getMessageID())) {
             return;
         }
         if (message.isLargeMessage()) {
