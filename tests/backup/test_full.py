@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from docker.types import Mount
 
+# The platform is a folder of scripts, which tests.storage.conftest has put on the path.
+from store import command
+
 from tests.backup.account import opened
 from tests.backup.engine import Box, Engine, Refused, bound
 from tests.backup.site import Site
 from tests.storage.conftest import ADMINISTRATOR, ROOT, Gateway, free_port
-
-# The platform is a folder of scripts, which tests.storage.conftest has put on the path.
-from store import command  # noqa: E402
 
 FULL = r"(No space left on device|no space left on device|the disk is full|disk full|[Nn]ot enough space).*"
 
