@@ -19,7 +19,8 @@ class Recorder(mocks.Mocks):
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.resources.append(args)
-        return f"{args.name}-id", {"digest": f"sha256:{args.name}", "stdout": f"sha256:{args.name}"} | dict(args.inputs)
+        made = {"digest": f"sha256:{args.name}", "stdout": f"sha256:{args.name}"} | _of_azure(args)
+        return f"{args.name}-id", made | dict(args.inputs)
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         if args.token == "pulumi:pulumi:readStackOutputs":
@@ -29,6 +30,19 @@ class Recorder(mocks.Mocks):
     def of_type(self, token: str) -> dict[str, dict[str, Any]]:
         """Inputs by resource name of every resource whose type ends in ``token``."""
         return {args.name: args.inputs for args in self.resources if args.typ.endswith(token)}
+
+
+def _of_azure(args: mocks.MockResourceArgs) -> dict[str, Any]:
+    """What Azure answers beyond what it was asked for."""
+    if not args.typ.startswith("azure-native:"):
+        return {}
+    named = next((args.inputs[key] for key in ("containerName", "accountName") if key in args.inputs), args.name)
+    return {
+        "name": named,
+        "clientId": f"{args.name}-client",
+        "principalId": f"{args.name}-principal",
+        "primaryEndpoints": {"blob": f"https://{named}.blob.core.windows.net/"},
+    }
 
 
 Declare = Callable[..., tuple[Recorder, Any]]
