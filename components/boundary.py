@@ -11,7 +11,8 @@ from typing import NoReturn
 import pulumi
 from pulumi.runtime.config import CONFIG, is_config_secret
 
-from components.settings import NAME, EnvironmentSettings, ReleaseSettings, SettingsError, StorageSettings, parse
+from components.settings import NAME, EnvironmentSettings, ReleaseSettings, SettingsError, parse
+from components.storage_settings import StorageSettings
 
 STACK_NAME_LENGTH = 20
 RESERVED = "platform"  # the local platform's own rules are in the packet-filter table that this stack's would have

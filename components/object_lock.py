@@ -23,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.httpsession import URLLib3Session
 
 from components.object_lock_keys import REGION, TIMEOUT, Keys, StoreError, client, code, explained, policy
-from components.settings import CUSTOMER, LONGEST_RETENTION
+from components.storage_settings import CUSTOMER, LONGEST_RETENTION
 
 CUSTOMER_TAG = "stele.customer"
 

@@ -1,8 +1,8 @@
 """The typed, validated stack configuration: read once, before any resource is declared.
 
 A stack is the factory (``stele:kind: release``), one environment (the default) or one customer's WORM storage
-(``stele:kind: storage``). Every key, its meaning and what it allows is listed in :data:`KEYS`; anything else is an
-error of one line that names the key, the value and what is allowed.
+(``stele:kind: storage``; its keys are in ``storage_settings.py``). Every key, its meaning and what it allows is listed
+in :data:`KEYS`; anything else is an error of one line that names the key, the value and what is allowed.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+if TYPE_CHECKING:
+    from components.storage_settings import StorageSettings
 
 VERSION = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,38}")
 DNS_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 REGISTRY = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:\d{1,5})?(/[a-z0-9._-]+)*")
-CUSTOMER = re.compile(r"[a-z0-9][a-z0-9-]{1,50}[a-z0-9]")  # its bucket's name fits into 63
-LONGEST_RETENTION = 36_500  # days
 BACKUP = re.compile(rf"newest|vanilla|({NAME.pattern}/)?(newest|\d{{4}}-\d\d-\d\dT\d\d-\d\d-\d\dZ)")
 ZONES = Path("/usr/share/zoneinfo")
 SECRET = re.compile(r"[\x21-\x7e]{8,128}")
@@ -68,16 +69,6 @@ class ReleaseSettings:
     registry: str
     releases: str
     vendor: str | None = None  # the storage stack whose account has the releases; None: the folder `releases` alone
-
-
-@dataclass(frozen=True, kw_only=True)
-class StorageSettings:
-    """One customer's WORM storage: how many days what is stored stays, and whether nobody may shorten that any more."""
-
-    customer: str
-    retention: int
-    lock: bool
-    endpoint: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,13 +222,7 @@ ENVIRONMENT_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {
     "timezone": _timezone,
     "fenced": _switch,
 }
-STORAGE_KEYS: dict[str, Callable[[str, str], Any]] = {
-    "customer": _match(CUSTOMER, "3 to 52 lower-case letters, digits and hyphens, none at an end"),
-    "retention": _integer(1, LONGEST_RETENTION),
-    "lock": _switch,
-    "endpoint": _match(re.compile(r"https?://[^\s/]+/?"), "the address of an S3 store, e.g. https://s3.example.com"),
-}
-KEYS = {Kind.RELEASE: RELEASE_KEYS, Kind.ENVIRONMENT: ENVIRONMENT_KEYS, Kind.STORAGE: STORAGE_KEYS}
+KEYS = {Kind.RELEASE: RELEASE_KEYS, Kind.ENVIRONMENT: ENVIRONMENT_KEYS}  # of storage: components/storage_settings.py
 # Which secrets an environment needs is the release's affair: runtimes name them (`secrets:` in runtime.yaml).
 SECRET_KEY = re.compile(r"[a-z][a-z0-9-]{0,30}-(password|secret|token|key)")
 
@@ -252,32 +237,24 @@ def parse(
     the keys that are encrypted in the stack's file; a password outside it is refused. Raises :class:`SettingsError`.
     """
     kind: Kind = _member(Kind)("kind", raw.get("kind", Kind.ENVIRONMENT.value))
+    if kind is Kind.STORAGE:
+        from components import storage_settings  # it takes its parsers from here
+
+        return storage_settings.parse(raw, defaults=defaults)
     keys = KEYS[kind]
     takes_secrets = kind is Kind.ENVIRONMENT
     for key in sorted(raw):
         if key != "kind" and key not in keys and not (takes_secrets and SECRET_KEY.fullmatch(key)):
             allowed = ", ".join(sorted(["kind", *keys])) + (", and secrets (...-password)" if takes_secrets else "")
             raise SettingsError(key, "(unknown key)", allowed)
-    given = {"product": "orders", "name": "unnamed", "retention": "180", "lock": "false"} | dict(defaults) | dict(raw)
+    given = {"product": "orders", "name": "unnamed"} | dict(defaults) | dict(raw)
     values = {key: keys[key](key, given[key]) for key in sorted(keys) if key in given}
-    if kind is Kind.STORAGE:
-        return _storage(values)
     if "version" not in given:
         raise SettingsError("version", "(not set)", "MAJOR.MINOR.PATCH; pulumi config set version 1.0.0")
     if kind is Kind.RELEASE:
         return ReleaseSettings(**values)
     secrets = {key: _secret(key, text) for key, text in raw.items() if key != "kind" and key not in keys}
     return _environment(values, secrets, secret_keys)
-
-
-def _storage(values: dict[str, Any]) -> StorageSettings:
-    if "customer" not in values:
-        raise SettingsError("customer", "(not set)", "whose storage it is; pulumi config set customer acme")
-    if "endpoint" not in values:
-        raise SettingsError(
-            "endpoint", "(not set)", 'the address of an S3 store; eval "$(make -s env)" names the local one'
-        )
-    return StorageSettings(**values)
 
 
 def _environment(

@@ -11,7 +11,7 @@ from pathlib import Path
 from airgap.installer.layout import Checkout
 
 # The plugins that airgap/plugins offers where the official ones cannot be had.
-OFFLINE = ("docker", "command")
+OFFLINE = ("docker", "command", "azure-native")
 # Our wrappers are shorter (bytes), every binary is longer.
 WRAPPER_LIMIT = 4096
 
@@ -54,7 +54,7 @@ def place_plugins(checkout: Checkout, tools: list[Path]) -> None:
             link_or_copy(built[binary], target)
         elif name in OFFLINE:
             start = checkout.airgap / "plugins" / "start.py"
-            write_wrapper(target, [checkout.python, "-I", start, f"{name}_plugin"])
+            write_wrapper(target, [checkout.python, "-I", start, f"{name.replace('-', '_')}_plugin"])
 
 
 def remove_plugins(checkout: Checkout) -> None:

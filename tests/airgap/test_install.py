@@ -74,7 +74,7 @@ def test_a_wrapper_passes_arguments_and_paths_with_spaces_on(tmp_path: Path) -> 
     assert done.stdout == "it's 2 a b c\n"
 
 
-@pytest.mark.parametrize("name", ["docker", "command"])
+@pytest.mark.parametrize("name", ["docker", "command", "azure-native"])
 def test_an_installed_plugin_starts_and_prints_its_port(checkout: Checkout, name: str) -> None:
     """As the engine starts it."""
     (plugin,) = checkout.pulumi_home.glob(f"plugins/resource-{name}-v*/pulumi-resource-{name}")

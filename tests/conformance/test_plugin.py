@@ -19,14 +19,14 @@ UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 SECRET_SIGNATURE = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
 
 
-@pytest.mark.parametrize("name", ["docker", "command"])
+@pytest.mark.parametrize("name", ["docker", "command", "azure-native"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_plugin(name: str, number: int) -> None:
     plugin = Plugin(name, arguments=("--logtostderr", "-v=9", "127.0.0.1:1"))
     assert plugin.close(number) == 0
 
 
-@pytest.mark.parametrize("name", ["docker", "command"])
+@pytest.mark.parametrize("name", ["docker", "command", "azure-native"])
 def test_a_plugin_ends_with_the_engine_that_started_it(name: str) -> None:
     """The engine may be killed at any moment; its plugins must not stay behind."""
     script = (
@@ -57,13 +57,14 @@ def test_a_plugin_that_does_not_come_to_serve_ends_and_says_where_it_stands(tmp_
     assert "stuck_plugin/main.py" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["docker", "command"])
+@pytest.mark.parametrize("name", ["docker", "command", "azure_native"])
 def test_starting_loads_neither_the_sdk_nor_a_docker_library(name: str) -> None:
     """What is imported is waited for at every `pulumi up`."""
     script = (
         f"import sys; sys.path.insert(0, {str(PLUGINS)!r})\n"
         f"import {name}_plugin.main\n"
         "assert not hasattr(sys.modules['pulumi'], 'Resource'), 'the whole SDK was imported'\n"
+        "assert 'pulumi_azure_native' not in sys.modules, 'the Azure SDK was imported'\n"
         "assert 'docker' not in sys.modules and 'requests' not in sys.modules and 'yaml' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-I", "-c", script], check=True, cwd=ROOT)
@@ -75,6 +76,7 @@ def test_starting_loads_neither_the_sdk_nor_a_docker_library(name: str) -> None:
         ("docker", "docker:index/container:Container"),
         ("docker", "docker:index/image:Image"),
         ("command", "command:remote:Command"),
+        ("azure-native", "azure-native:compute:VirtualMachine"),
     ],
 )
 def test_other_types_are_refused_with_the_official_plugin(name: str, token: str) -> None:
@@ -88,7 +90,12 @@ def test_other_types_are_refused_with_the_official_plugin(name: str, token: str)
 
 
 @pytest.mark.parametrize(
-    ("name", "token"), [("docker", "docker:index/getLogs:getLogs"), ("command", "command:local:run")]
+    ("name", "token"),
+    [
+        ("docker", "docker:index/getLogs:getLogs"),
+        ("command", "command:local:run"),
+        ("azure-native", "azure-native:storage:listStorageAccountKeys"),
+    ],
 )
 def test_other_functions_are_refused_with_the_official_plugin(name: str, token: str) -> None:
     plugin = Plugin(name)

@@ -116,7 +116,7 @@ def test_the_administrators_keys_are_nowhere_in_the_state(project: Project) -> N
         ({"customer": "acme", "retention": "0"}, "stele:retention: '0' is not allowed; allowed: a whole number from 1"),
         ({"customer": "acme", "lock": "yes"}, "stele:lock: 'yes' is not allowed; allowed: true | false"),
         ({"customer": "acme", "endpoint": "s3"}, "stele:endpoint: 's3' is not allowed; allowed: the address of an S3"),
-        ({"customer": "acme", "version": "1.0.0"}, "stele:version: '(unknown key)' is not allowed; allowed: customer"),
+        ({"customer": "acme", "version": "1.0.0"}, "stele:version: '(unknown key)' is not allowed; allowed: backend"),
         ({"customer": "acme", "endpoint": "http://127.0.0.1:9"}, "http://127.0.0.1:9: the store does not answer"),
     ],
 )

@@ -24,7 +24,8 @@ class Recorder(mocks.Mocks):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.resources.append(args)
         stdout = LOADED if args.name.endswith("-load") else f"sha256:{args.name}"
-        return f"{args.name}-id", {"digest": f"sha256:{args.name}", "stdout": stdout} | dict(args.inputs)
+        made = {"digest": f"sha256:{args.name}", "stdout": stdout} | _of_azure(args)
+        return f"{args.name}-id", made | dict(args.inputs)
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         if args.token == "pulumi:pulumi:readStackOutputs":
@@ -43,6 +44,19 @@ class Monitor(mocks.MockMonitor):
         names = {urn.rpartition("::")[2] for urn in request.dependencies}
         self.mocks.after[request.name] = names  # type: ignore[attr-defined]
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
+
+
+def _of_azure(args: mocks.MockResourceArgs) -> dict[str, Any]:
+    """What Azure answers beyond what it was asked for."""
+    if not args.typ.startswith("azure-native:"):
+        return {}
+    named = next((args.inputs[key] for key in ("containerName", "accountName") if key in args.inputs), args.name)
+    return {
+        "name": named,
+        "clientId": f"{args.name}-client",
+        "principalId": f"{args.name}-principal",
+        "primaryEndpoints": {"blob": f"https://{named}.blob.core.windows.net/"},
+    }
 
 
 Declare = Callable[..., tuple[Recorder, Any]]

@@ -16,5 +16,5 @@ class Official:
         """One line: what is not here, and how to get the plugin that has it."""
         return (
             f"{what} is not in the offline '{self.name}' plugin (see airgap/plugins/COVERAGE.md); "
-            f"install the official one with `pulumi plugin install resource {self.name} v{self.version}`"
+            f"install the official one with `pulumi plugin install resource {self.name} v{self.version} --reinstall`"
         )

@@ -1,0 +1,1 @@
+"""The offline `azure-native` plugin: previews only. What Azure itself would have to answer is refused."""
