@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from docker.types import Mount
+from store import command  # the platform is a folder of scripts: tests.storage.conftest puts it on the path
 
 from tests.backup.account import opened
 from tests.backup.engine import Box, Engine, Refused, bound
 from tests.backup.site import Site
-from tests.storage.conftest import ADMINISTRATOR, ROOT, Gateway, command, free_port
+from tests.storage.conftest import ADMINISTRATOR, ROOT, Gateway, free_port
 
 FULL = r"(No space left on device|no space left on device|the disk is full|disk full|[Nn]ot enough space).*"
 
