@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from docker.types import Mount
+from store import command  # the platform is a folder of scripts: tests.storage.conftest puts it on the path
 
 # The platform is a folder of scripts, which tests.storage.conftest has put on the path.
 from store import command

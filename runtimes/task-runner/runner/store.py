@@ -21,7 +21,7 @@ _PREFIX = re.compile(r"^(rclone: )?\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (ERROR|NOTICE|
 _MENDS = {
     "InvalidAccessKeyId": "the store does not know the access key: pulumi up --refresh of its storage stack, then of this",
     "SignatureDoesNotMatch": "the storage secret is wrong: pulumi up --refresh of its storage stack, then of this",
-    "AccessDenied": "the account's keys do not allow it: pulumi up --refresh of the storage stack mends its policy",
+    "AccessDenied": "the account's keys do not allow it: pulumi up --refresh of its storage stack mends that",
     "RequestTimeTooSkewed": "this machine's clock and the store's differ by over 15 minutes; set the clock",
     "NoSuchBucket": "the account does not exist; pulumi up of the storage stack",
     "connection refused": "the store does not answer; start it, or mend the address",
