@@ -11,9 +11,6 @@ import pytest
 from docker.types import Mount
 from store import command  # the platform is a folder of scripts: tests.storage.conftest puts it on the path
 
-# The platform is a folder of scripts, which tests.storage.conftest has put on the path.
-from store import command
-
 from tests.backup.account import opened
 from tests.backup.engine import Box, Engine, Refused, bound
 from tests.backup.site import Site

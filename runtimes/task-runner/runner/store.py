@@ -19,7 +19,7 @@ REMOTE = "store"
 PATIENCE = ("--contimeout=10s", "--timeout=60s", "--retries=3", "--low-level-retries=3")
 _PREFIX = re.compile(r"^(rclone: )?\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (ERROR|NOTICE|Failed to \w+) ?:? ?")
 _MENDS = {
-    "InvalidAccessKeyId": "the store does not know the access key: pulumi up --refresh of its storage stack, then of this",
+    "InvalidAccessKeyId": "the store does not know the keys: pulumi up --refresh of its storage stack, then of this",
     "SignatureDoesNotMatch": "the storage secret is wrong: pulumi up --refresh of its storage stack, then of this",
     "AccessDenied": "the account's keys do not allow it: pulumi up --refresh of its storage stack mends that",
     "RequestTimeTooSkewed": "this machine's clock and the store's differ by over 15 minutes; set the clock",
