@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import pytest
 from components.archive import pack
 from components.bucket import Bucket
 from components.manifest import canonical, digest_of, manifest_of, sha256
+from components.release_commands import PENDING
 from components.release_store import ReleaseStore, store_of
 from tests.unit.releases import release
 
-from .conftest import Gateway
+from .conftest import Gateway, free_port
 from .releases import BACKUP, CONTENT, DIGEST, MANIFEST, TAR, VANILLA, command, every_version, vanilla
 
 
@@ -126,6 +128,22 @@ def test_another_release_under_the_wanted_version_is_not_installed(customer: Buc
     done = command("install", str(tmp_path), customer=customer, stdin=wanted(content=release("1.0.0", images="b")))
     assert (done.returncode, "became another one" in done.stderr) == (1, True)
     assert every_version(customer) == []
+
+
+def test_a_stack_that_runs_changes_while_its_store_is_down(
+    customer: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine gives a command what it put out last: a new installation has nothing to fall back on."""
+    store_of(str(tmp_path), None).publish(CONTENT, {}, vanilla)
+    down = replace(customer, endpoint=f"http://127.0.0.1:{free_port()}")
+    first = command("install", str(tmp_path), customer=down, stdin=wanted())
+    assert (first.returncode, first.stdout, first.stderr.count("\n")) == (1, "", 1)
+    monkeypatch.setenv("PULUMI_COMMAND_STDOUT", "stacks/dev/incarnations/earlier.json")
+    later = command("install", str(tmp_path), customer=down, stdin=wanted())
+    assert (later.returncode, later.stdout.startswith(PENDING)) == (0, True), later.stderr
+    assert later.stderr.startswith("warning: not recorded in the account: ")
+    again = command("install", str(tmp_path), customer=customer, stdin=wanted() | {"again": later.stdout.strip()})
+    assert json.loads(customer.read(again.stdout.strip()) or b"")["version"] == "1.0.0"
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"bucket": "b"}', '"secret-key"'])
