@@ -69,14 +69,14 @@ class Engine:
         return Box(container)
 
     def remove(self, name: str = "") -> None:
-        """Remove all containers, networks and volumes whose name begins so, as far as they are the tests' own."""
+        """Remove the containers, networks and volumes of that name and below it, as far as they are the tests' own."""
         label = {"label": f"stele.test={self.prefix}"}
-        start = f"{self.prefix}-{name}"
+        full = f"{self.prefix}-{name}".rstrip("-")
         for each in self.client.containers.list(all=True, filters=label, ignore_removed=True):
-            if each.name.startswith(start):
+            if each.name == full or each.name.startswith(f"{full}-"):
                 each.remove(force=True, v=True)
         for each in (*self.client.networks.list(filters=label), *self.client.volumes.list(filters=label)):
-            if each.name.startswith(start):
+            if each.name == full or each.name.startswith(f"{full}-"):
                 each.remove()
 
     def close(self) -> None:

@@ -81,11 +81,11 @@ def small_store(engine: Engine, references: dict[str, str], tmp_path: Path) -> I
     argv[where:where] = ["--sidecar", "/store/attributes"]
     made = "mkdir -p /store/objects /store/versions /store/accounts /store/attributes"
     box = engine.start(
-        "again-store",
+        "shelf",
         references["backup"],
-        network=engine.network("again-store"),
+        network=engine.network("shelf"),
         mounts=[
-            Mount(target="/store", source=engine.volume("again-store", 48, user), type="volume"),
+            Mount(target="/store", source=engine.volume("shelf", 48, user), type="volume"),
             bound(ROOT / ".stele/bin/versitygw", "/versitygw"),
             bound(gateway.folder, str(gateway.folder), writable=True),
         ],
@@ -96,6 +96,8 @@ def small_store(engine: Engine, references: dict[str, str], tmp_path: Path) -> I
     gateway.start_door()
     yield gateway, box
     gateway.kill()
+    engine.remove("shelf")
+    engine.remove("shelved")
 
 
 def test_the_stores_disk_is_full(
@@ -103,7 +105,7 @@ def test_the_stores_disk_is_full(
 ) -> None:
     gateway, disk = small_store
     account = opened(gateway, "small-store")
-    site = Site(engine, references, account, tmp_path / "small", "again-small", "shop", captures={"notify": "files"})
+    site = Site(engine, references, account, tmp_path / "small", "shelved", "shop", captures={"notify": "files"})
     site.load()
     site.add_files("first", 10)
     good, content = site.backup()["name"], site.content()
