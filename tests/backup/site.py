@@ -146,7 +146,7 @@ class Site:
     def restarted(self) -> dict[str, Any]:
         """The same runner again, after it ended; its report."""
         runner = self.runner
-        before = runner.log().count("loaded: ")
+        before = len(outcomes(runner))
         runner.start()
         return loaded(runner, before)
 
@@ -232,18 +232,25 @@ class Site:
         return self.run_once("look", "backup", mounts, "bash", "-c", script) == ""
 
 
+def outcomes(box: Box) -> list[str]:
+    """What came of each try to load, in order: a runner that cannot goes on trying."""
+    lines = (line.partition("Z ")[2] if "Z cannot start: " in line else line for line in box.log().splitlines())
+    return [line for line in lines if line.startswith(("loaded: ", "cannot start: "))]
+
+
 def loaded(box: Box, before: int = 0) -> dict[str, Any]:
-    """The report of a load, once there is one more than ``before``. Raises Refused with the reason."""
+    """The report of the first try after ``before``. Raises Refused with its one line where that is what came of it."""
 
-    def ended() -> bool:
-        return box.log().count("loaded: ") > before or not box.running()
+    def over() -> bool:
+        return len(outcomes(box)) > before or not box.running()
 
-    wait_until("the load", ended, limit=300)
-    reports = [line for line in box.log().splitlines() if line.startswith("loaded: ")]
-    if len(reports) > before:
-        report: dict[str, Any] = json.loads(reports[-1].removeprefix("loaded: "))
-        return report
-    raise Refused(box.log().splitlines()[-1] if box.log() else "no word")
+    wait_until("the load", over, limit=300)
+    if len(found := outcomes(box)) <= before:
+        raise Refused(box.log().splitlines()[-1] if box.log() else "no word")
+    if not found[before].startswith("loaded: "):
+        raise Refused(found[before])
+    report: dict[str, Any] = json.loads(found[before].removeprefix("loaded: "))
+    return report
 
 
 def serving(box: Box) -> None:

@@ -75,7 +75,7 @@ def test_every_reason_is_one_line_with_the_mend(site: Site) -> None:
     site.configure(storage=storage)
     with pytest.raises(Refused) as error:
         site.backup()
-    assert "InvalidAccessKeyId: the store does not know the access key" in one_line(error)
+    assert "InvalidAccessKeyId: the store does not know the keys" in one_line(error)
     del site.settings["storage"]
     site.configure()
 
