@@ -111,7 +111,7 @@ def newest_incarnation(store: Store, stack: str) -> dict[str, Any]:
             found = json.loads(store.read(f"{prefix}/{entry['Path']}"))
         except ValueError:
             continue
-        if isinstance(found, dict) and found.get("stack") == stack:
+        if isinstance(found, dict) and "version" in found:
             return found
     return {}
 
