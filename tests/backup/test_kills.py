@@ -39,7 +39,7 @@ def moments(seconds: float) -> Iterator[tuple[int, float]]:
 
 
 def told(what: str, victim: str, outcomes: Counter[str]) -> str:
-    kills = outcomes["cut off"] + outcomes["complete before"]
+    kills = outcomes["cut off"] + outcomes["complete all the same"]
     parts = ", ".join(f"{number} {name}" for name, number in sorted(outcomes.items()))
     return f"\nSIGKILL of the {victim} during a {what}: {kills} times ({parts}), nothing lost"
 
@@ -98,7 +98,7 @@ def test_a_killed_backup_costs_nothing_else(site: Site, victim: str, capsys: pyt
         time.sleep(moment)
         KILLS[victim](site)
         asked.join()
-        outcomes["complete before" if asked.ok else "cut off"] += 1
+        outcomes["complete all the same" if asked.ok else "cut off"] += 1
         assert asked.ok or "Traceback" not in asked.said, asked.said
         if number % 4 == 3:
             name = site.backup()["name"]
@@ -158,7 +158,7 @@ def test_a_killed_load_begins_again_and_nothing_is_served_before(
             again = site.restore("again", restore=name)
             again.start_database()
         done = cut_off(again, victim, moment)
-        outcomes["complete before" if done else "cut off"] += 1
+        outcomes["complete all the same" if done else "cut off"] += 1
         if done or number % 4 == 3:
             if not done:
                 again.load()
