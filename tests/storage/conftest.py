@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import secrets
@@ -11,17 +12,21 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from bench.lab import ground
 from bench.lab.workspace import copy_project
 from components.bucket import Bucket
 from components.object_lock import ObjectLockStore, Terms
-from components.object_lock_keys import Keys, client
+from components.object_lock_keys import REGION, Keys, client
 from components.release_store import ReleaseStore, store_of
 
 ROOT = Path(__file__).parents[2]
@@ -96,6 +101,17 @@ class Gateway:
     def log(self) -> str:
         """Every request that reached the store, then what the door refused."""
         return "".join((self.folder / name).read_text() for name in ("access.log", "door.log"))
+
+
+def delete_behind_the_door(gateway: Gateway, keys: Keys, target: str) -> int:
+    """A deletion that reaches the store's own socket; its status."""
+    request = AWSRequest("DELETE", gateway.endpoint + target)
+    S3SigV4Auth(Credentials(keys.access, keys.secret), "s3", REGION).add_auth(request)
+    with closing(http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)) as connection:
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(gateway.folder / "store.sock"))
+        connection.request("DELETE", target, headers=dict(request.headers.items()))
+        return connection.getresponse().status
 
 
 @pytest.fixture(scope="module")

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from components.object_lock import ObjectLockStore, Terms
-from components.object_lock_keys import REGION, Keys, StoreError, client, policy
+from components.object_lock_keys import Keys, StoreError, client, policy
 
-from .conftest import AT_THE_DOOR, Gateway
+from .conftest import AT_THE_DOOR, Gateway, delete_behind_the_door
 from .test_attempts import Scene
 from .test_attempts import _signed as signed
 
@@ -113,23 +107,12 @@ FOR_THE_DOOR = {f"backups/shop/locks/{NAME.upper()}", KEPT[-1]}
 
 @pytest.mark.parametrize("key", [key for key in KEPT if key not in FOR_THE_DOOR])
 def test_the_policy_keeps_everything_else_without_the_door_too(stored: Store, key: str) -> None:
-    assert _behind_the_door(stored, f"/{BUCKET}/{key}") == 403
+    assert delete_behind_the_door(stored.gateway, stored.keys, f"/{BUCKET}/{key}") == 403
 
 
 def test_the_policy_keeps_versions_without_the_door_too(stored: Store) -> None:
     for version in (stored.versions[LOCK], "null"):
-        assert _behind_the_door(stored, f"/{BUCKET}/{LOCK}?versionId={version}") == 403
-
-
-def _behind_the_door(stored: Store, target: str) -> int:
-    """A deletion that reaches the store's own socket; its status."""
-    request = AWSRequest("DELETE", stored.gateway.endpoint + target)
-    S3SigV4Auth(Credentials(stored.keys.access, stored.keys.secret), "s3", REGION).add_auth(request)
-    with closing(http.client.HTTPConnection("127.0.0.1", stored.gateway.port, timeout=10)) as connection:
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.connect(str(stored.gateway.folder / "store.sock"))
-        connection.request("DELETE", target, headers=dict(request.headers.items()))
-        return connection.getresponse().status
+        assert delete_behind_the_door(stored.gateway, stored.keys, f"/{BUCKET}/{LOCK}?versionId={version}") == 403
 
 
 SPELLINGS = (
