@@ -164,7 +164,7 @@ class Drill:
         with clock.step("another host"):
             engine.start()
         try:
-            releases = Path(os.environ["STELE_RELEASES"])
+            releases = Path(os.environ.get("STELE_RELEASES") or CHECKOUT / ".stele" / "releases")
             site = Site.fresh(self.stack, self.storage, self.folder / "site-new", engine, releases)
             with clock.step("the account is opened"):
                 path = site.settings(self.storage)
