@@ -123,9 +123,11 @@ class SecondEngine:
 
     def remove(self) -> None:
         """SIGKILL the engine with everything in it, as a host that is lost, and take away what it kept."""
-        for pid in _pids_of(self._folder, self._run):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        while pids := _pids_of(self._folder, self._run):
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.2)  # those that started meanwhile are seen next
         for process in self._processes:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -144,13 +146,16 @@ class SecondEngine:
 
 
 def _pids_of(*folders: Path) -> list[int]:
-    """Processes whose command line names one of the folders: dockerd, containerd and its shims."""
+    """Processes whose command line or file system names one of the folders: the engine's own, and its containers'."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with suppress(OSError):
                 words = (entry / "cmdline").read_bytes().decode(errors="replace")
-                if any(f"{folder}/" in words for folder in folders) and "python" not in words.split("\0")[0]:
+                named = any(f"{folder}/" in words for folder in folders) and "python" not in words.split("\0")[0]
+                # A container's root is an overlay of the engine's data; this machine's processes have their own root.
+                root = (entry / "mountinfo").read_text().partition("\n")[0]
+                if named or any(f"{folder}/" in root for folder in folders):
                     found.append(int(entry.name))
     return found
 
