@@ -54,5 +54,6 @@ def _opened(home: Home) -> TextIO:
 
 def drop_empty_run(home: Home) -> None:
     """Leave no folder outside the checkout when nothing was started."""
-    with contextlib.suppress(OSError):
-        home.run.rmdir()
+    for folder in (home.run / "store", home.run):  # the first is the store's passage (store.py)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
