@@ -25,6 +25,7 @@ import yaml
 from commands.second_engine import EngineError, SecondEngine
 from commands.site import CHECKOUT, DrillError, Site
 from components.bucket import Bucket
+from components.incarnation import newest_of
 
 BEFORE, AFTER = 200, 20  # orders placed before and after the backup
 NEW_CUSTOMER = f"drill-{int(time.time())}"  # whose account has no backups
@@ -111,7 +112,6 @@ class Drill:
             "rpo": 0 if move else round(lost - began, 1),
             "lost": len(self.site.orders("look", ids=after)),
             "later": len(after),
-            "backup": backup["name"],
         }
 
     def _come_back(self, clock: Clock, orders: list[str]) -> dict[str, Any]:
@@ -144,10 +144,9 @@ class Drill:
     def _configuration(self, site: Site) -> dict[str, Any]:
         """The stack's exact settings, from its newest incarnation in the account; its releases are there too."""
         bucket = Bucket.of(site.outputs(self.storage))
-        keys = bucket.oldest(f"stacks/{self.stack}/incarnations/")
-        if not keys:
+        newest = newest_of(bucket, self.stack)
+        if newest is None:
             raise DrillError(f"the account knows no incarnation of {self.stack}")
-        newest = max(keys, key=lambda key: (keys[key]["LastModified"], key))
         settings = dict(json.loads(bucket.read(newest) or b"{}")["settings"])
         sizing = settings.pop("sizing")
         dropped = ("registry", "restore", "fenced")

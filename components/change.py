@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from enum import StrEnum
@@ -43,15 +42,13 @@ def of_last_change(
     return {name: action(name, before, services[name], wirings[name]).value for name in services}
 
 
-def actions(environment: str, services: Mapping[str, str], wirings: Mapping[str, str]) -> pulumi.Output[dict[str, str]]:
-    """The actions of this plan, against the outputs that this very stack recorded when it was last deployed."""
-    own = f"{pulumi.get_organization()}/{pulumi.get_project()}/{environment}"
-    before: pulumi.Output[dict[str, Any]] = pulumi.Output.from_input(_recorded(own))
-    return before.apply(lambda recorded: of_last_change(recorded, services, wirings))
-
-
 def recorded_now(environment: str) -> dict[str, Any]:
-    """The outputs that this very stack recorded when it was last deployed, at once; none for a new stack."""
+    """The outputs that this very stack recorded when it was last deployed; none for a new stack.
+
+    By the call behind StackReference, which cannot be asked again. The running update writes the stack's state while
+    this reads it, and the file backend writes a state's attributes in place: who comes between gets an end of file. A
+    moment later they are whole.
+    """
     own = f"{pulumi.get_organization()}/{pulumi.get_project()}/{environment}"
     for _ in range(_TRIES):
         try:
@@ -63,21 +60,3 @@ def recorded_now(environment: str) -> dict[str, Any]:
         else:
             return dict((answer or {}).get("outputs") or {})
     raise RuntimeError(f"the state of {own} cannot be read: look at it with `pulumi stack export`")
-
-
-async def _recorded(stack: str) -> dict[str, Any]:
-    """The outputs of a stack, by the call behind StackReference: that one cannot be asked again.
-
-    The running update writes the stack's state while this reads it, and the file backend writes a state's attributes
-    in place: who comes between gets an end of file. A moment later they are whole.
-    """
-    for _ in range(_TRIES):
-        try:
-            answer = await pulumi.runtime.invoke_async("pulumi:pulumi:readStackOutputs", {"name": stack})
-        except Exception as error:  # the SDK raises nothing more precise
-            if "EOF" not in str(error):
-                raise
-            await asyncio.sleep(0.1)
-        else:
-            return dict(answer["outputs"])
-    raise RuntimeError(f"the state of {stack} cannot be read: look at it with `pulumi stack export`")

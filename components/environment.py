@@ -65,6 +65,7 @@ class Environment(pulumi.ComponentResource):
             stop(str(error))
         super().__init__("stele:environment:Environment", name, None, opts)
         self._name, self._settings, self._manifest, self._account = name, settings, manifest, account
+        self._before = before
         self._child = pulumi.ResourceOptions(parent=self)
         self._configurations = Configurations(name, self._child)
         self._witness = Witness()
@@ -225,7 +226,7 @@ class Environment(pulumi.ComponentResource):
             "version": self._manifest.version,
             "runtimes": {key: runtime.image(self._settings.registry) for key, runtime in active.items()},
             "configuration": {key: service.configuration for key, service in services.items()},
-            "actions": change.actions(self._name, names, wirings),
+            "actions": change.of_last_change(self._before, names, wirings),
             "wirings": wirings,
             "services": running,
             "recipes": recipes,

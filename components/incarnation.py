@@ -31,18 +31,29 @@ def incarnation_of(stack: str, manifest: Manifest, settings: Mapping[str, Any]) 
 
 def record(bucket: Bucket, incarnation: Mapping[str, Any]) -> str:
     """Write an incarnation unless the newest is the same; its key either way. Raises ReleaseError."""
-    folder = f"stacks/{incarnation['stack']}/incarnations/"
-    written = bucket.oldest(folder)
-    # By the store's clock, not by the key's: whose clock was wrong must not hide what comes after.
-    newest = max(written, key=lambda key: (written[key]["LastModified"], key), default=None)
+    newest = newest_of(bucket, incarnation["stack"])
     if newest is not None and _content(bucket.read(newest)) == incarnation:
         return newest
     now = datetime.now(UTC)
-    key = f"{folder}{now:%Y%m%dT%H%M%SZ}-{digest_of(incarnation).removeprefix('sha256:')[:12]}.json"
+    name = f"{now:%Y%m%dT%H%M%SZ}-{digest_of(incarnation).removeprefix('sha256:')[:12]}.json"
+    key = _folder(incarnation["stack"]) + name
     bucket.write(key, canonical({**incarnation, "recorded": now.isoformat(timespec="seconds")}))
     if _content(bucket.read(key)) != incarnation:
         raise ReleaseError(f"{bucket.bucket}/{key}: holds something else already; pulumi up again")
     return key
+
+
+def newest_of(bucket: Bucket, stack: str) -> str | None:
+    """The key of a stack's newest incarnation; None when there is none.
+
+    By the store's clock, not by the key's: whose clock was wrong must not hide what comes after.
+    """
+    written = bucket.oldest(_folder(stack))
+    return max(written, key=lambda key: (written[key]["LastModified"], key), default=None)
+
+
+def _folder(stack: str) -> str:
+    return f"stacks/{stack}/incarnations/"
 
 
 def _content(body: bytes | None) -> object:
