@@ -124,10 +124,15 @@ def test_what_cannot_be_restored_again_is_recorded_and_never_chosen(site: Site) 
 
 def test_two_backups_at_once_are_refused(site: Site) -> None:
     box = site.runner
-    box.shell("(flock 9; sleep 4) 9>/data/.backup-lock >/dev/null 2>&1 & sleep 0.5")
-    with pytest.raises(Refused) as error:
-        site.backup()
+    holder = "(exec 9>/data/.backup-lock; flock 9; exec sleep infinity) >/dev/null 2>&1 &"
+    holding = box.shell(f"{holder} echo $!; sleep 0.5").strip()
+    try:
+        with pytest.raises(Refused) as error:
+            site.backup()
+    finally:
+        box.run("kill", "-KILL", holding)
     assert "another backup of this stack runs; wait for it" in one_line(error)
+    site.backup()
 
 
 def test_unknown_names_and_wrong_keys_load_nothing(site: Site) -> None:

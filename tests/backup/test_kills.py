@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.backup.engine import Refused, wait_until
-from tests.backup.site import Site, loaded, serving
+from tests.backup.site import Site, loaded, outcomes, serving
 
 POINTS = int(os.environ.get("STELE_KILL_POINTS", "5"))  # not a multiple of seven
 STACK: dict[str, Any] = {"captures": {"database": "database", "notify": "files"}}
@@ -40,9 +40,9 @@ def moments(seconds: float) -> Iterator[tuple[int, float]]:
         yield number, seconds * 1.05 * ((number * 7) % POINTS + 0.5) / POINTS
 
 
-def told(what: str, victim: str, outcomes: Counter[str]) -> str:
-    kills = outcomes["cut off"] + outcomes["complete all the same"]
-    parts = ", ".join(f"{number} {name}" for name, number in sorted(outcomes.items()))
+def told(what: str, victim: str, ends: Counter[str]) -> str:
+    kills = ends["cut off"] + ends["complete all the same"]
+    parts = ", ".join(f"{number} {name}" for name, number in sorted(ends.items()))
     return f"\nSIGKILL of the {victim} during a {what}: {kills} times ({parts}), nothing lost"
 
 
@@ -62,19 +62,22 @@ class Asked(threading.Thread):
             self.said = str(error)
 
 
-def kill_runner(site: Site) -> None:
+def kill_runner(site: Site, _: Asked | None) -> None:
     site.runner.kill()
     site.restarted()
 
 
-def kill_database(site: Site) -> None:
+def kill_database(site: Site, _: Asked | None) -> None:
     site.database.kill()
     site.database.start()
     serving(site.database)
 
 
-def kill_store(site: Site) -> None:
+def kill_store(site: Site, until: Asked | None) -> None:
+    """It is back at once, or when the backup has given up."""
     site.account.gateway.kill()
+    if until is not None:
+        until.join()
     site.account.gateway.start()
 
 
@@ -92,19 +95,19 @@ def test_a_killed_backup_costs_nothing_else(site: Site, victim: str, capsys: pyt
     began = time.monotonic()
     site.backup()
     seconds = time.monotonic() - began
-    outcomes: Counter[str] = Counter()
+    ends: Counter[str] = Counter()
     known = verified(site)
     for number, moment in moments(seconds):
         site.add_files(f"{victim[:3]}{number}", 1, 50_000)
         asked = Asked(site)
         time.sleep(moment)
-        KILLS[victim](site)
+        KILLS[victim](site, asked if number % 2 else None)
         asked.join()
-        outcomes["complete all the same" if asked.ok else "cut off"] += 1
+        ends["complete all the same" if asked.ok else "cut off"] += 1
         assert asked.ok or "Traceback" not in asked.said, asked.said
         if number % 4 == 3:
             name = site.backup()["name"]
-            outcomes["complete after"] += 1
+            ends["complete after"] += 1
             now = verified(site)
             assert set(known) <= set(now)
             assert now[-1] == name
@@ -116,7 +119,7 @@ def test_a_killed_backup_costs_nothing_else(site: Site, victim: str, capsys: pyt
     assert again.content() == content
     again.remove()
     with capsys.disabled():
-        print(told("backup", victim, outcomes))
+        print(told("backup", victim, ends))
 
 
 def cut_off(site: Site, victim: str, moment: float) -> bool:
@@ -125,8 +128,10 @@ def cut_off(site: Site, victim: str, moment: float) -> bool:
     time.sleep(moment)
     if victim == "store":
         site.account.gateway.kill()
-        wait_until("its end or success", lambda: not runner.running() or "loaded: " in runner.log())
-        site.account.gateway.start()
+        try:
+            wait_until("a reason or success", lambda: outcomes(runner), runner)
+        finally:
+            site.account.gateway.start()
     elif victim == "database":
         site.database.kill()
         site.database.start()
@@ -153,23 +158,23 @@ def test_a_killed_load_begins_again_and_nothing_is_served_before(
     again.start_database()
     report = again.load()
     seconds = report["seconds"] + 0.7  # what a container takes to begin
-    outcomes: Counter[str] = Counter()
+    ends: Counter[str] = Counter()
     whole(again, content)
     for number, moment in moments(seconds):
         if not again.folder.exists():
             again = site.restore("again", restore=name)
             again.start_database()
         done = cut_off(again, victim, moment)
-        outcomes["complete all the same" if done else "cut off"] += 1
+        ends["complete all the same" if done else "cut off"] += 1
         if done or number % 4 == 3:
             if not done:
                 again.load()
-                outcomes["complete after"] += 1
+                ends["complete after"] += 1
             else:
                 again.start_runner()
             whole(again, content)
     with capsys.disabled():
-        print(told("load", victim, outcomes))
+        print(told("load", victim, ends))
 
 
 def whole(site: Site, content: dict[str, Any]) -> None:

@@ -81,11 +81,11 @@ class Small:
 @pytest.fixture(scope="module")
 def small(workspace: Workspace) -> Iterator[Small]:
     workspace.reset()
-    edits.add_small_product(workspace, "tiny", backup=True)
-    workspace.factory("t-load-release", version=VERSION, product="tiny").up()
+    edits.add_small_product(workspace, "small", backup=True)
+    workspace.factory("t-load-release", version=VERSION, product="small").up()
     workspace.storage("t-load-storage", customer=f"t-load-{os.getpid()}", retention="1").up()
     stack = workspace.environment(
-        NAME, SECRETS, version=VERSION, product="tiny", port=PORT, window=60, storage="t-load-storage"
+        NAME, SECRETS, version=VERSION, product="small", port=PORT, window=60, storage="t-load-storage"
     )
     with Swarm(NAME) as swarm:
         small = Small(stack, swarm)
