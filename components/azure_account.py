@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 from pulumi_azure_native import authorization, managedidentity, monitor, operationalinsights, resources, storage
 
-from components.storage_settings import Redundancy
+from components.storage_settings import LOCK_FILES, Backend, Redundancy
 
 SOFT_DELETE = 30  # days that a deleted blob or container can be brought back, once its retention is over
 LOG_RETENTION = range(30, 731)  # days that Log Analytics offers
@@ -18,9 +18,11 @@ ROLES = uuid.UUID("5f0f8b39-39f4-4f0c-9d0b-2c5b1c9f6c1e")
 BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 # What the identity may do, of https://learn.microsoft.com/rest/api/storageservices/authorize-with-azure-active-directory:
 # `add` creates a blob in one request. Larger ones are put together from blocks, which needs `write` (rclone and restic
-# do so always); with versioning that adds a version and changes none. Deleting, and setting or shortening a blob's
-# policy, are actions of their own, which nobody gets here.
-DATA_ACTIONS = (f"{BLOBS}/read", f"{BLOBS}/add/action", f"{BLOBS}/write")
+# do so always); with versioning that adds a version and changes none. Deleting a version, and setting or shortening a
+# blob's policy, are actions of their own, which nobody gets here. `delete` hides a blob and keeps its version: restic
+# removes its own lock files, or waits long for each, so that much is allowed, for what is named like one.
+DATA_ACTIONS = (f"{BLOBS}/read", f"{BLOBS}/add/action", f"{BLOBS}/write", f"{BLOBS}/delete")
+ONLY_LOCK_FILES = f"(!(ActionMatches{{'{BLOBS}/delete'}})) OR (@Resource[{BLOBS}:path] StringLike '{LOCK_FILES}')"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +45,8 @@ class AzureAccountArgs:
 class AzureAccount(pulumi.ComponentResource):
     """The account with everything around it, in a resource group of its own.
 
-    ``outputs``: ``endpoint``, ``bucket`` (the container), ``retention`` (days), ``locked`` and ``client_id`` of the
-    managed identity that may add and read.
+    ``outputs``: ``backend``, ``endpoint``, ``bucket`` (the container), ``retention`` (days), ``locked`` and
+    ``client_id`` of the managed identity that may add and read.
     """
 
     outputs: dict[str, Any]
@@ -71,6 +73,7 @@ class AzureAccount(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(self._kept, pulumi.ResourceOptions(depends_on=[assignment, logs])),
         )
         self.outputs = {
+            "backend": Backend.AZURE.value,
             "endpoint": account.primary_endpoints.apply(lambda endpoints: endpoints.blob.rstrip("/")),
             "bucket": container.name,
             "retention": args.retention,
@@ -152,7 +155,7 @@ class AzureAccount(pulumi.ComponentResource):
             role_definition_id=str(uuid.uuid5(ROLES, f"role/{owner}")),
             role_name=f"Stele add and read ({owner})",
             role_type="CustomRole",
-            description="Adds and reads blobs; cannot delete them, nor set or shorten how long they stay.",
+            description="Adds and reads blobs; cannot delete versions, nor set or shorten how long they stay.",
             assignable_scopes=[self._group.id],
             permissions=[authorization.PermissionArgs(actions=[], data_actions=list(DATA_ACTIONS))],
             opts=self._child,
@@ -164,6 +167,8 @@ class AzureAccount(pulumi.ComponentResource):
             role_definition_id=role.id,
             principal_id=identity.principal_id,
             principal_type=authorization.PrincipalType.SERVICE_PRINCIPAL,
+            condition=f"({ONLY_LOCK_FILES})",
+            condition_version="2.0",
             opts=self._child,
         )
         return identity, assignment

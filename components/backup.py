@@ -23,6 +23,7 @@ from components.immutable_service import ImmutableService, ImmutableServiceArgs
 from components.manifest import RuntimeRelease
 from components.settings import EnvironmentSettings, SettingsError
 from components.storage_reference import Account
+from components.storage_settings import Backend
 from components.swarm import Mount
 
 PLAN_FILE = "/etc/stele/backup.json"
@@ -119,7 +120,7 @@ def plan(args: BackupArgs) -> dict[str, object]:
         "storage": {
             "endpoint": args.account.endpoint,
             "bucket": args.account.bucket,
-            "access_key": args.account.access_key,
+            **_way_in(args.account),
         },
         "schema": dict(args.schema),
         "volumes": {
@@ -127,3 +128,8 @@ def plan(args: BackupArgs) -> dict[str, object]:
             for name in sorted(args.volumes)
         },
     }
+
+
+def _way_in(account: Account) -> dict[str, str]:
+    """What the runner must know beside the secret to open the account."""
+    return {"backend": account.backend} if account.backend is Backend.AZURE else {"access_key": account.access_key}

@@ -8,6 +8,7 @@ runner writes it (runtimes/task-runner/runner/repository.py).
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import re
 import subprocess
@@ -15,9 +16,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import Any
 
+from components.account_place import AccountError, AccountPlace, place_of
 from components.boundary import CHECKOUT
 from components.storage_reference import Account
 
@@ -25,14 +27,6 @@ _RECORD = re.compile(r"backups/[^/]+/records/(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)\.
 STALE = timedelta(hours=26)  # a night, and two hours to make up for a late one
 SKEW = timedelta(minutes=5)
 PATIENCE = 30  # seconds for the whole answer
-_NEW_KEYS = "pulumi up --refresh of its storage stack gives the account new keys"
-_MENDS = {
-    "RequestTimeTooSkewed": "its clock and this machine's differ by over 15 minutes; set the clock",
-    "NoSuchBucket": "the account is not there; pulumi up --refresh of its storage stack",
-    "InvalidAccessKeyId": _NEW_KEYS,
-    "SignatureDoesNotMatch": _NEW_KEYS,
-    "AccessDenied": _NEW_KEYS,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +44,10 @@ class Status:
 
 
 class Question:
-    """A question that is being answered in a process of its own."""
+    """A question that is being answered in a process of its own. ``key``: the stack's ``backup-key``."""
 
-    def __init__(self, account: Account, stack: str) -> None:
-        question = vars(account) | {"stack": stack}
+    def __init__(self, account: Account, stack: str, key: str) -> None:
+        question = vars(account) | {"stack": stack, "key": key}
         self._asked = subprocess.Popen(
             [sys.executable, "-m", "components.backup_status"],
             cwd=CHECKOUT,
@@ -67,13 +61,15 @@ class Question:
         self._asked.stdin.close()
         self._asked.stdin = None
 
+    @cached_property
     def answer(self) -> Status:
-        """Wait for the answer."""
+        """What it says, once it does."""
         try:
             said, wrong = self._asked.communicate(timeout=PATIENCE)
             return Status(**(plain := json.loads(said)) | {"backups": tuple(plain["backups"])})
         except subprocess.TimeoutExpired:
             self._asked.kill()
+            self._asked.communicate()
             return unknown(f"the store does not answer within {PATIENCE} s")
         except ValueError:
             return unknown((wrong.strip().splitlines() or ["no reason given"])[-1])
@@ -86,61 +82,38 @@ def unknown(problem: str) -> Status:
 
 def status(question: Mapping[str, Any]) -> Status:
     """Ask the store. Raises nothing: what is wrong is in the answer."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    from components.object_lock_keys import Keys, client, code
-
-    endpoint, bucket = question["endpoint"], question["bucket"]
-    s3 = client(endpoint, Keys(question["access_key"], question["secret_key"]))
+    place = place_of(question)
     try:
-        versioning = s3.get_bucket_versioning(Bucket=bucket)
-        skew = abs(datetime.now(UTC) - parsedate_to_datetime(versioning["ResponseMetadata"]["HTTPHeaders"]["date"]))
+        clock, problem = place.inspect()
+        skew = abs(datetime.now(UTC) - clock)
         if skew > SKEW:
-            return unknown(f"{endpoint}: its clock and this machine's differ by {skew}; set the clock")
-        if problem := _unprotected(s3, bucket, versioning.get("Status")):
-            return unknown(f"{endpoint}, {bucket}: {problem}")
-        return _of_records(s3, bucket, question["stack"])
-    except ClientError as error:
-        said = _MENDS.get(code(error), "the store failed, perhaps its disk is full")
-        return unknown(f"{endpoint}, {bucket}: {code(error)}: {said}")
-    except BotoCoreError as error:
-        return unknown(f"{endpoint}: the store does not answer ({error}); start it, or mend the address")
+            return unknown(f"{place.endpoint}: its clock and this machine's differ by {skew}; set the clock")
+        if problem:
+            mend = "so it protects nothing; use a storage stack's account"
+            return unknown(f"{place.endpoint}, {place.bucket}: {problem}, {mend}")
+        return _of_records(place, question["stack"], question["key"])
+    except AccountError as error:
+        return unknown(str(error))
 
 
-def _unprotected(s3: Any, bucket: str, versioning: str | None) -> str | None:
-    """Why what is written there would not stay, or None."""
-    from botocore.exceptions import ClientError
-
-    if versioning != "Enabled":
-        return "keeps no versions, so it protects nothing; use a storage stack's account"
-    try:
-        lock = s3.get_object_lock_configuration(Bucket=bucket)["ObjectLockConfiguration"]
-    except ClientError:
-        lock = {}
-    if lock.get("ObjectLockEnabled") != "Enabled" or "Rule" not in lock:
-        return "has no object lock, so it protects nothing; use a storage stack's account"
-    return None
-
-
-def _of_records(s3: Any, bucket: str, stack: str) -> Status:
-    listed = [
-        (match[1], match[2], entry)
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"backups/{stack}/records/")
-        for entry in page.get("Contents", [])
-        if (match := _RECORD.fullmatch(entry["Key"])) and _has_been(match[1])
-    ]
-    listed.sort(key=lambda found: found[0])
+def _of_records(place: AccountPlace, stack: str, key: str) -> Status:
+    signing = hashlib.scrypt(key.encode(), salt=b"stele backup record", n=2**14, r=8, p=1, dklen=32)
+    listed = sorted(
+        (match[1], match[2], path)
+        for path in place.oldest(f"backups/{stack}/records/")
+        if (match := _RECORD.fullmatch(path)) and _has_been(match[1])
+    )
     if not listed:
         return Status(health="yellow", reason="there is no backup yet", last=None, backups=())
     names = tuple(dict.fromkeys(name for name, _, _ in listed))
     failed: str | None = None
-    for name, digest, entry in reversed(listed):
-        record = _record(s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read(), digest)
+    for name, digest, path in reversed(listed):
+        record = _record(place.read(path) or b"", digest, signing)
         if record.get("result") == "verified":
             return _by_age(name, names) if failed is None else _yellow(failed, name, names)
         if record.get("result") == "failed" and failed is None:
             failed = f"backup {name} failed: {record.get('reason')}"
-    return _yellow(failed or "no backup is verified", None, names)
+    return _yellow(failed or "no backup is verified and made with this backup-key", None, names)
 
 
 def _moment(name: str) -> datetime:
@@ -156,14 +129,16 @@ def _has_been(name: str) -> bool:
         return False
 
 
-def _record(text: bytes, digest: str) -> dict[str, Any]:
-    """A record; empty for what was overwritten (the task runner finds the version that it was), or never was one:
-    whoever has the account's keys may add what they like, and must not be able to stop a plan by it."""
+def _record(text: bytes, digest: str, signing: bytes) -> dict[str, Any]:
+    """A record; empty for what is none, or not signed with the stack's key: whoever has the account's keys may add what
+    they like, and must not be able to stop a plan by it."""
     try:
         record = json.loads(text) if hashlib.sha256(text).hexdigest() == digest else {}
-    except ValueError:
+        said = json.dumps({**record, "signature": ""}, sort_keys=True, separators=(",", ":")).encode()
+        signed = hmac.new(signing, said, "sha256").hexdigest()
+        return dict(record) if hmac.compare_digest(signed, str(record["signature"])) else {}
+    except (KeyError, RecursionError, TypeError, ValueError):
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _yellow(reason: str, last: str | None, names: tuple[str, ...]) -> Status:

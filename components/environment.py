@@ -52,15 +52,16 @@ class Environment(pulumi.ComponentResource):
         try:  # before anything is declared
             account = account_of("storage", settings.storage) if settings.storage else None
             if account is not None:
-                settings = replace(settings, secrets={**settings.secrets, STORAGE_SECRET: account.secret_key})
+                settings = replace(settings, secrets={**settings.secrets, STORAGE_SECRET: account.credential})
             self._passage = passage_to(account) if account is not None else None
             manifest, active = resolve(settings)
             check_schema(settings, manifest, before := change.recorded_now(name))
-            asked = Question(account, name) if account is not None else None
+            key = settings.secrets.get("backup-key", "")
+            asked = Question(account, name, key) if account is not None else None
             new, source = not before.get("services"), source_of(settings, name)
             if account is not None and asked is not None and (new or settings.restore != "newest"):
-                of_source = asked if source == name else Question(account, source)
-                check_backups(settings, of_source.answer(), new=new)
+                of_source = asked if source == name else Question(account, source, key)
+                check_backups(settings, of_source.answer, new=new)
         except (ReleaseError, SettingsError) as error:
             stop(str(error))
         super().__init__("stele:environment:Environment", name, None, opts)
@@ -110,7 +111,7 @@ class Environment(pulumi.ComponentResource):
         if installation:
             self.outputs["incarnation"] = installation.incarnation
         for backup in runners.values():
-            self.outputs |= {"backup": backup.told(asked.answer() if asked else None), "schema": backup.schema}
+            self.outputs |= {"backup": backup.told(asked.answer if asked else None), "schema": backup.schema}
         self.register_outputs(self.outputs)
 
     def _secret(self, key: str, value: str) -> MountedSecret:

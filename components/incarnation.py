@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from components.bucket import Bucket
+from components.account_place import AccountPlace
 from components.manifest import Manifest, canonical, digest_of
 from components.places import ReleaseError
 
@@ -29,27 +29,27 @@ def incarnation_of(stack: str, manifest: Manifest, settings: Mapping[str, Any]) 
     }
 
 
-def record(bucket: Bucket, incarnation: Mapping[str, Any]) -> str:
+def record(account: AccountPlace, incarnation: Mapping[str, Any]) -> str:
     """Write an incarnation unless the newest is the same; its key either way. Raises ReleaseError."""
-    newest = newest_of(bucket, incarnation["stack"])
-    if newest is not None and _content(bucket.read(newest)) == incarnation:
+    newest = newest_of(account, incarnation["stack"])
+    if newest is not None and _content(account.read(newest)) == incarnation:
         return newest
     now = datetime.now(UTC)
     name = f"{now:%Y%m%dT%H%M%SZ}-{digest_of(incarnation).removeprefix('sha256:')[:12]}.json"
     key = _folder(incarnation["stack"]) + name
-    bucket.write(key, canonical({**incarnation, "recorded": now.isoformat(timespec="seconds")}))
-    if _content(bucket.read(key)) != incarnation:
-        raise ReleaseError(f"{bucket.bucket}/{key}: holds something else already; pulumi up again")
+    account.write(key, canonical({**incarnation, "recorded": now.isoformat(timespec="seconds")}))
+    if _content(account.read(key)) != incarnation:
+        raise ReleaseError(f"{account.bucket}/{key}: holds something else already; pulumi up again")
     return key
 
 
-def newest_of(bucket: Bucket, stack: str) -> str | None:
+def newest_of(account: AccountPlace, stack: str) -> str | None:
     """The key of a stack's newest incarnation; None when there is none.
 
     By the store's clock, not by the key's: whose clock was wrong must not hide what comes after.
     """
-    written = bucket.oldest(_folder(stack))
-    return max(written, key=lambda key: (written[key]["LastModified"], key), default=None)
+    written = account.oldest(_folder(stack))
+    return max(written, key=lambda key: (written[key].written, key), default=None)
 
 
 def _folder(stack: str) -> str:

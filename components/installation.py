@@ -10,8 +10,8 @@ from typing import Any
 import pulumi
 import pulumi_command as command
 
+from components.account_place import place_of
 from components.boundary import CHECKOUT
-from components.bucket import Bucket
 from components.manifest import Manifest, canonical
 from components.release_commands import CUSTOMER, PENDING, VENDOR
 from components.storage_reference import Account
@@ -70,7 +70,7 @@ class Installation(pulumi.ComponentResource):
 def accounts(given: Mapping[str, Account | None]) -> dict[str, pulumi.Output[str]]:
     """Accounts as the environment of a command that writes to them: secrets, so that no plan or state shows them."""
     return {
-        name: pulumi.Output.secret(Bucket.of(account).to_json())
+        name: pulumi.Output.secret(place_of(account).to_json())
         for name, account in given.items()
         if account is not None
     }

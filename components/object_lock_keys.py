@@ -11,6 +11,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from components.storage_settings import LOCK_FILES
+
 REGION = "us-east-1"
 TIMEOUT = 10  # seconds
 ADMINISTRATOR_NAMES = ("ROOT_ACCESS_KEY_ID", "ROOT_SECRET_ACCESS_KEY")
@@ -25,9 +27,8 @@ OBJECT_ACTIONS = (
     "s3:AbortMultipartUpload",
     "s3:ListMultipartUploadParts",
 )
-# restic removes its own lock files, whose names are 64 hexadecimal digits. Without a version this adds a delete marker;
-# deletion of versions is another permission (s3:DeleteObjectVersion), which a customer has not got.
-LOCK_FILES = f"backups/*/locks/{'?' * 64}"
+# Without a version this adds a delete marker; deletion of versions is another permission (s3:DeleteObjectVersion),
+# which a customer has not got.
 LOCK_FILE_ACTIONS = ("s3:DeleteObject",)
 BUCKET_ACTIONS = (
     "s3:ListBucket",

@@ -1,4 +1,4 @@
-"""Where the parts of releases are put once and for all: a folder here, an account's bucket in bucket.py."""
+"""Where the parts of releases are put once and for all: a folder here, an account in account_place.py."""
 
 from __future__ import annotations
 

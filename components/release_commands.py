@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from components.bucket import Bucket
+from components.account_place import AccountPlace, place_of
 from components.incarnation import incarnation_of, record
 from components.manifest import Manifest, manifest_of
 from components.places import ReleaseError
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def copy(source: ReleaseStore, customer: Bucket, product: str, version: str) -> Manifest:
+def copy(source: ReleaseStore, customer: AccountPlace, product: str, version: str) -> Manifest:
     """Copy a release to a customer's account, under the same keys and rules. Raises ReleaseError."""
     document = source.document(product, version)
     manifest = manifest_of(document)
@@ -65,7 +65,7 @@ def _publish(store: ReleaseStore, content: dict[str, Any]) -> str:
     return store.publish(content, provenance(), partial(pack, content["product"]))
 
 
-def _install(source: ReleaseStore, customer: Bucket, wanted: dict[str, Any]) -> str:
+def _install(source: ReleaseStore, customer: AccountPlace, wanted: dict[str, Any]) -> str:
     """Copy a stack's release and record the stack; the record's key."""
     manifest = source.read(wanted["product"], wanted["version"])
     if manifest.digest != wanted["manifest"]:
@@ -81,17 +81,17 @@ def _install(source: ReleaseStore, customer: Bucket, wanted: dict[str, Any]) -> 
         return f"{PENDING}{datetime.now(UTC).isoformat(timespec='seconds')}"
 
 
-def _account(name: str) -> Bucket | None:
+def _account(name: str) -> AccountPlace | None:
     text = os.environ.get(name)
     if not text:
         return None
     try:
-        return Bucket.of(json.loads(text))
+        return place_of(json.loads(text))
     except (KeyError, TypeError, ValueError):  # the value itself must not be shown
         raise ReleaseError(f"{name}: not an account; allowed: the outputs of a storage stack as JSON") from None
 
 
-def _customer() -> Bucket:
+def _customer() -> AccountPlace:
     found = _account(CUSTOMER)
     if found is None:
         raise ReleaseError(f"{CUSTOMER}: not set; let it hold the outputs of the customer's storage stack as JSON")

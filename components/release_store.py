@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.bucket import Bucket
+from components.account_place import AccountPlace, place_of
 from components.manifest import ARCHIVES, Manifest, canonical, digest_of, manifest_of, sha256
 from components.places import MANIFEST, Folder, Part, Place, ReleaseError
 
@@ -141,11 +141,11 @@ class FolderReleaseStore(ReleaseStore):
         super().__init__(Folder(folder))
 
 
-def store_of(folder: str, vendor: Account | Bucket | None) -> ReleaseStore:
+def store_of(folder: str, vendor: Account | AccountPlace | None) -> ReleaseStore:
     """The releases of a vendor, with ``folder`` as their cache; without a vendor, those of the folder."""
     if vendor is None:
         return FolderReleaseStore(folder)
-    return ReleaseStore(Folder(folder), vendor if isinstance(vendor, Bucket) else Bucket.of(vendor))
+    return ReleaseStore(Folder(folder), vendor if isinstance(vendor, AccountPlace) else place_of(vendor))
 
 
 def _other(place: Place, part: Part, difference: str) -> ReleaseError:

@@ -12,6 +12,8 @@ from components.settings import SettingsError, _integer, _match, _member, _switc
 
 CUSTOMER = re.compile(r"[a-z0-9][a-z0-9-]{1,50}[a-z0-9]")  # its bucket's name fits into 63
 LONGEST_RETENTION = 36_500  # days
+# restic removes its own lock files, whose names are 64 hexadecimal digits.
+LOCK_FILES = f"backups/*/locks/{'?' * 64}"
 LONGEST_ACCOUNT = 24  # characters of an Azure storage account's name, lower-case letters and digits
 
 

@@ -31,6 +31,16 @@ class Account:
         return self.gateway.folder / "objects" / self.bucket
 
     @property
+    def credential(self) -> str:
+        """What a task runner is given as a secret."""
+        return self.keys.secret
+
+    @property
+    def storage(self) -> dict[str, str]:
+        """What a task runner is told."""
+        return {"endpoint": self.gateway.endpoint, "bucket": self.bucket, "access_key": self.keys.access}
+
+    @property
     def passage(self) -> Path:
         """The folder that a container gets to reach the store."""
         return Path(self.gateway.passage).parent

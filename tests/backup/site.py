@@ -11,7 +11,6 @@ from typing import Any
 
 from docker.types import Mount
 
-from tests.backup.account import Account
 from tests.backup.engine import Box, Engine, Refused, bound, wait_until
 
 HERE = Path(__file__).parent
@@ -27,7 +26,7 @@ class Site:
 
     engine: Engine
     images: dict[str, str]
-    account: Account
+    account: Any  # an Account, or an EmulatedAccount
     folder: Path
     name: str
     stack: str
@@ -39,7 +38,7 @@ class Site:
     def __post_init__(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)  # of a test before
         (self.folder / "secrets").mkdir(parents=True)
-        for name, value in (SECRETS | {"storage-secret": self.account.keys.secret}).items():
+        for name, value in (SECRETS | {"storage-secret": self.account.credential}).items():
             self.secret(name, value)
         self._write("environment.properties", "LOAD=required\n")
         self.configure()
@@ -61,14 +60,8 @@ class Site:
         """Write backup.json; the runner reads it when it starts, or when a backup is asked for."""
         self.settings |= changes
         volumes = {name: {"capture": kind, "path": f"/data/volumes/{name}"} for name, kind in self.captures.items()}
-        gateway = self.account.gateway
-        storage = {
-            "endpoint": gateway.endpoint,
-            "bucket": self.account.bucket,
-            "access_key": self.account.keys.access,
-        }
         plain = {"stack": self.stack, "source": self.stack, "restore": "newest", "fenced": False, "timezone": "UTC"}
-        plain |= {"storage": storage, "schema": {"needs": 1, "oldest": 1}, "volumes": volumes}
+        plain |= {"storage": self.account.storage, "schema": {"needs": 1, "oldest": 1}, "volumes": volumes}
         self._write("backup.json", json.dumps(plain | self.settings))
 
     def _volume(self, name: str, target: str) -> Mount:

@@ -87,7 +87,10 @@ def test_the_customers_identity_adds_and_reads_in_the_container_and_nowhere_else
     assert assignment["roleDefinitionId"] == "acme-role-id"
     (role,) = recorder.of_type("authorization:RoleDefinition").values()
     (permission,) = role["permissions"]
-    assert permission == {"actions": [], "dataActions": [f"{BLOBS}/read", f"{BLOBS}/add/action", f"{BLOBS}/write"]}
+    names = ("read", "add/action", "write", "delete")
+    assert permission == {"actions": [], "dataActions": [f"{BLOBS}/{name}" for name in names]}
+    hides = f"@Resource[{BLOBS}:path] StringLike 'backups/*/locks/{'?' * 64}'"
+    assert assignment["condition"] == f"((!(ActionMatches{{'{BLOBS}/delete'}})) OR ({hides}))"
     assert outputs["client_id"] == "acme-identity-client"
 
 
@@ -115,6 +118,7 @@ def test_every_access_is_logged_for_as_long_as_azure_keeps_logs(declare: Declare
 def test_the_outputs_are_those_of_any_backend_with_an_identity_for_keys(declare: Declare) -> None:
     _, outputs = up(declare)
     assert outputs == {
+        "backend": "azure",
         "endpoint": "https://steleacme.blob.core.windows.net",
         "bucket": "stele-acme",
         "retention": 180,

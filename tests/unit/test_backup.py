@@ -39,12 +39,10 @@ class Asked:
     answers: dict[str, Status] = {}  # noqa: RUF012 - set by each test
     stacks: list[str] = []  # noqa: RUF012
 
-    def __init__(self, _account: object, stack: str) -> None:
+    def __init__(self, _account: object, stack: str, key: str) -> None:
+        assert key
         self.stacks.append(stack)
-        self._answer = self.answers[stack]
-
-    def answer(self) -> Status:
-        return self._answer
+        self.answer = self.answers[stack]
 
 
 Deploy = Callable[..., tuple[Recorder, Any]]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
+import sys
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +17,17 @@ from components import object_lock_keys
 from components.backup_status import Question, Status, status, unknown
 from components.storage_reference import Account
 
+# A package of an image, not of the project: it is what writes the records.
+sys.path.append(str(Path(__file__).parents[2] / "runtimes/task-runner"))
+from runner.repository import canonical, signature, signing_key
+
 QUESTION = {
     "endpoint": "http://store",
     "bucket": "stele-acme",
     "access_key": "stele-acme",
     "secret_key": "the-accounts-secret",
     "stack": "dev",
+    "key": "the-customers-own",
 }
 LOCKED = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 180}}}
 
@@ -29,6 +35,11 @@ LOCKED = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": 
 def hours_ago(hours: float) -> str:
     """The name of a backup that began then."""
     return f"{datetime.now(UTC) - timedelta(hours=hours):%Y-%m-%dT%H-%M-%SZ}"
+
+
+def signed(record: dict[str, Any], key: str = QUESTION["key"]) -> bytes:
+    """A record as the task runner signs it."""
+    return canonical(record | {"signature": signature(record, signing_key(key))})
 
 
 class Store:
@@ -43,8 +54,7 @@ class Store:
 
     def keep(self, name: str, result: str = "verified", **more: Any) -> str:
         """A record as the task runner writes it; its key."""
-        text = json.dumps({"name": name, "result": result} | more).encode()
-        return self.put(name, text)
+        return self.put(name, signed({"name": name, "result": result} | more))
 
     def put(self, name: str, text: bytes) -> str:
         """An object that is named like a record of this content."""
@@ -70,7 +80,7 @@ class Store:
     def paginate(self, **where: str) -> list[dict[str, Any]]:
         """A page for each object, and one without any, as S3 has them."""
         keys = [key for key in self.objects if key.startswith(where["Prefix"])]
-        return [{"Contents": [{"Key": key}]} for key in keys] or [{}]
+        return [{"Versions": [{"Key": key, "VersionId": "1", "LastModified": self.clock}]} for key in keys] or [{}]
 
     def get_object(self, **where: str) -> dict[str, Any]:
         return {"Body": io.BytesIO(self.objects[where["Key"]])}
@@ -131,7 +141,19 @@ def test_a_record_that_was_overwritten_does_not_count_here(store: Store) -> None
     assert (status(QUESTION).health, status(QUESTION).last) == ("green", good)
 
 
-@pytest.mark.parametrize("text", [b"no json", b"[]", b"{}", b'{"result": "splendid"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"no json",
+        b"[]",
+        b"{}",
+        b"[" * 99999,
+        b'{"result": "failed"}',
+        b'{"result": "failed", "signature": ""}',
+        signed({"result": "failed"}, "of-somebody-with-the-accounts-keys"),
+        signed({"result": "splendid"}),
+    ],
+)
 def test_junk_under_its_own_digest_stops_nothing(store: Store, text: bytes) -> None:
     good = hours_ago(3)
     store.keep(good)
@@ -197,10 +219,9 @@ def test_what_is_wrong_with_the_store_is_one_line_with_its_mend(store: Store, re
 
 
 def test_a_store_that_is_not_there_is_told_by_the_process_that_asks() -> None:
-    values = {key: value for key, value in QUESTION.items() if key != "stack"}
-    nobody = Account(**(values | {"endpoint": "http://127.0.0.1:9"}), retention=180, locked=True)
-    asked = Question(nobody, "dev")
-    first = asked.answer()
+    nobody = Account(endpoint="http://127.0.0.1:9", bucket="stele-acme", retention=180, locked=True)
+    asked = Question(nobody, "dev", "key")
+    first = asked.answer
     assert first == unknown(first.reason)
     assert "http://127.0.0.1:9: the store does not answer" in first.reason
-    assert asked.answer() == first  # a new stack's is looked at twice
+    assert asked.answer == first  # a new stack's is looked at twice

@@ -2,12 +2,14 @@
 
 ``backups/<stack>/<month>/...`` is a repository, ``backups/<stack>/records/<name>.<sha256>.json`` a record, which names
 every object that its backup needs. A repository's objects are named by the SHA-256 of their content: whatever is
-damaged shows before it is used, and of a key that was overwritten the right version is found by its content.
+damaged shows before it is used, and of a key that was overwritten the right version is found by its content. A record
+is signed with the customer's own key: who has the account's keys alone can add none that counts.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -39,6 +41,16 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
+def signing_key(passphrase: str) -> bytes:
+    """Derived slowly (scrypt, RFC 7914), as restic's own: a record must not help to guess the passphrase."""
+    return hashlib.scrypt(passphrase.encode(), salt=b"stele backup record", n=2**14, r=8, p=1, dklen=32)
+
+
+def signature(record: Mapping[str, Any], key: bytes) -> str:
+    """HMAC-SHA256 (RFC 2104) of a record without its signature."""
+    return hmac.new(key, canonical({**record, "signature": ""}), "sha256").hexdigest()
+
+
 class Damaged(Problem):
     """What is stored is not, or no longer, what was stored."""
 
@@ -63,6 +75,7 @@ class Backups:
     def __init__(self, store: Store, stack: str) -> None:
         self.store, self.stack = store, stack
         self._prefix = f"backups/{stack}"
+        self._key = signing_key(secret("backup-key"))
         self._env = store.env | {
             "RESTIC_PASSWORD": secret("backup-key"),
             "RESTIC_CACHE_DIR": str(DATA / "cache"),
@@ -77,6 +90,8 @@ class Backups:
         A record is named by its content: one that was overwritten is found among its versions. A second one of the same
         name does not take its place, and one that was written before the moment in its name is none, by the store's
         clock and its first version. So nobody can hide an old backup, or be the newest once another one was made.
+        Raises Problem when there are records and none is signed with this key: what they say must not be passed over
+        for an empty beginning.
         """
         prefix = f"{self._prefix}/records"
         written: dict[str, datetime] = {}
@@ -92,18 +107,28 @@ class Backups:
             log(f"{len(overwritten)} records are not what their names say; looking for their older versions")
             self._fetch_versions(prefix, overwritten, folder)
         found: dict[str, dict[str, Any]] = {}
+        strange = 0
         for path, match in names.items():
             if match[1] in found or not is_content(folder / path, match[2]):
                 continue
             record = parsed((folder / path).read_bytes(), match[1])
             if record is None or _moment(match[1]) > written[path] + SKEW:
                 log(f"record {path} is no record of a backup; it is passed over")
+            elif not hmac.compare_digest(str(record.get("signature")), signature(record, self._key)):
+                log(f"record {path} is not signed with this backup-key; it is passed over")
+                strange += 1
             else:
                 found[match[1]] = record
+        if strange and not found:
+            raise Problem(
+                f"secret 'backup-key': {strange} backups of {self.stack}, none made with this key; set theirs: pulumi "
+                "config set --secret backup-key VALUE, or begin with none of them (restore: vanilla)"
+            )
         return dict(sorted(found.items()))
 
     def keep(self, record: dict[str, Any]) -> None:
-        """Write a record; from here on the backup exists."""
+        """Sign a record and write it; from here on the backup exists."""
+        record["signature"] = signature(record, self._key)
         text = canonical(record)
         self.store.write(f"{self._prefix}/records/{record['name']}.{hashlib.sha256(text).hexdigest()}.json", text)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from .problem import Problem
 from .settings import secret
@@ -24,6 +25,9 @@ _MENDS = {
     "AccessDenied": "the account's keys do not allow it: pulumi up --refresh of its storage stack mends that",
     "RequestTimeTooSkewed": "this machine's clock and the store's differ by over 15 minutes; set the clock",
     "NoSuchBucket": "the account does not exist; pulumi up of the storage stack",
+    "ContainerNotFound": "the account does not exist; pulumi up of the storage stack",
+    "AuthorizationPermissionMismatch": "this host's identity may not do that there; pulumi up of the storage stack",
+    "AuthenticationFailed": "the account's key or this host's identity is not accepted there",
     "connection refused": "the store does not answer; start it, or mend the address",
     "EOF": "the store does not answer; start it, or mend the address",
     "no such host": "the store's name is unknown; mend the address",
@@ -42,7 +46,7 @@ class Store:
         self.endpoint, self.bucket = storage["endpoint"], storage["bucket"]
         self._env = os.environ | _remote(storage)
         self._versions: Versions | None = None
-        if storage.get("backend", "s3") == "s3":
+        if storage.get("backend") != "azure":
             keys = storage["access_key"], secret("storage-secret")
             self._versions = Versions(self.endpoint, self.bucket, *keys)
 
@@ -113,14 +117,31 @@ class Store:
 
 def _remote(storage: dict[str, str]) -> dict[str, str]:
     """The account as rclone's environment."""
-    values = {"type": storage.get("backend", "s3"), "endpoint": storage["endpoint"]}
-    if values["type"] == "s3":
-        values |= {"provider": "Other", "region": "us-east-1", "no_check_bucket": "true", "force_path_style": "true"}
-        values |= {"access_key_id": storage["access_key"], "secret_access_key": secret("storage-secret")}
-    else:
-        values |= {"account": storage["access_key"], "key": secret("storage-secret"), "no_check_container": "true"}
+    values = _azure(storage) if storage.get("backend") == "azure" else _s3(storage)
     prefix = f"RCLONE_CONFIG_{REMOTE.upper()}_"
     return {"RCLONE_CONFIG": os.devnull} | {f"{prefix}{key.upper()}": value for key, value in values.items()}
+
+
+def _s3(storage: dict[str, str]) -> dict[str, str]:
+    values = {"type": "s3", "provider": "Other", "region": "us-east-1", "endpoint": storage["endpoint"]}
+    values |= {"access_key_id": storage["access_key"], "secret_access_key": secret("storage-secret")}
+    return values | {"no_check_bucket": "true", "force_path_style": "true"}
+
+
+def _azure(storage: dict[str, str]) -> dict[str, str]:
+    """By the host's managed identity. An emulator has none, nor a host of its own for an account: it is in the path."""
+    address = urlsplit(storage["endpoint"])
+    values = {"type": "azureblob", "no_check_container": "true"}
+    if account := address.path.strip("/"):
+        values |= {"account": account, "key": secret("storage-secret"), "use_emulator": "true"}
+        return values | {"endpoint": storage["endpoint"]}
+    account, _, suffix = (address.hostname or "").partition(".")
+    return values | {
+        "account": account,
+        "endpoint": suffix,
+        "use_msi": "true",
+        "msi_client_id": secret("storage-secret"),
+    }
 
 
 def said(output: bytes) -> str:

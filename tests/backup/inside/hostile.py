@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 
 sys.path.insert(0, "/opt/stele/lib")
 from runner import settings as configured
-from runner.repository import Backups, canonical
+from runner.repository import Backups, canonical, signature, signing_key
 from runner.settings import secret
 from runner.store import Store
 
@@ -60,9 +60,10 @@ def call(verb: str, key: str, query: str = "", body: bytes = b"", **headers: str
 
 
 def forged(moment: datetime, **record: object) -> None:
-    """A record that says so, under the name its content asks for."""
+    """A record that says so, signed with the stack's own key, under the name its content asks for."""
     name = f"{moment:%Y-%m-%dT%H-%M-%SZ}"
-    text = canonical(record | {"name": name, "result": record.get("result", "verified")})
+    record |= {"name": name, "result": record.get("result", "verified")}
+    text = canonical(record | {"signature": signature(record, signing_key(secret("backup-key")))})
     ANSWERS["forge a record"][
         call("PUT", f"{PREFIX}records/{name}.{hashlib.sha256(text).hexdigest()}.json", body=text)[0]
     ] += 1
