@@ -29,11 +29,23 @@ env: ## Print the shell variables that make plain `pulumi` work, for eval
 	@$(PYTHON) airgap/environment
 	platform/local env
 
+# These wait for the platform most of the time; all others have a processor to themselves meanwhile.
+WITH_PLATFORM = $(addprefix tests/,backup conformance images integration platform)
+ASIDE = .stele/tests-aside.log
+
 .PHONY: test
 test: ## Run every test and check, from nothing
 	@$(PYTHON) airgap/install --dev
 	eval "$$($(PYTHON) airgap/environment)"
-	.venv/bin/python -m pytest tests
+	others="$$(ls -d tests/*/ | sed 's,/$$,,' | grep -vxF -e tests/__pycache__ $(addprefix -e ,$(WITH_PLATFORM)))"
+	echo "beside these tests run those of: $$others; what they say is in $(ASIDE), and comes last" | tr '\n' ' '; echo
+	.venv/bin/python -m pytest -p no:cacheprovider $$others >$(ASIDE) 2>&1 & aside=$$!
+	trap 'kill "$$aside" 2>/dev/null || true' EXIT
+	failed=0
+	.venv/bin/python -m pytest $(WITH_PLATFORM) || failed=1
+	wait "$$aside" || failed=1
+	cat $(ASIDE)
+	exit "$$failed"
 
 .PHONY: test-fast
 test-fast: ## Run the tests that need no engine

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
+import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +20,7 @@ import pytest
 
 # A package of an image, not of the project.
 sys.path.append(str(Path(__file__).parents[2] / "runtimes/task-runner"))
-from runner import management, serve
+from runner import management, pacing, serve
 from runner.files import write
 from runner.problem import Problem, of_the_disk
 from runner.repository import parsed
@@ -83,15 +86,14 @@ def backups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         if len(slept) > 1:
             raise Ended
 
-    def back_up(settings: Settings) -> dict[str, Any]:
-        begun.append(settings.stack)
-        return {}
+    def paced(command: Sequence[str]) -> int:
+        begun.append(command[-1])
+        return 0
 
     monkeypatch.setattr(serve, "DATA", tmp_path)
     monkeypatch.setattr(serve, "STATUS", tmp_path / "status.json")
-    monkeypatch.setattr(serve, "back_up", back_up)
+    monkeypatch.setattr(serve, "paced", paced)
     monkeypatch.setattr(time, "sleep", sleep)
-    monkeypatch.setattr(os, "nice", lambda _: 0)
     return begun
 
 
@@ -108,13 +110,36 @@ def test_a_missed_night_is_made_up_for(
 def test_a_failed_night_is_tried_again(
     backups: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(settings: Settings) -> dict[str, Any]:
-        raise OSError(28, "No space left on device", "/data/capture")
-
-    monkeypatch.setattr(serve, "back_up", fail)
+    monkeypatch.setattr(serve, "paced", lambda _: 1)
     with pytest.raises(Ended):
         serve.nights(SETTINGS)
-    assert "the backup failed and is tried again in an hour: " in capsys.readouterr().out
+    assert "the backup is tried again in an hour" in capsys.readouterr().out
+
+
+def test_a_paced_program_stands_still_with_all_that_it_started_and_none_of_it_remains() -> None:
+    # The grandchild has a session of its own, as PostgreSQL's processes have.
+    child = "import os, subprocess, sys; subprocess.Popen(['sleep', '987'], start_new_session=True); sys.stdin.read()"
+    process = subprocess.Popen([sys.executable, "-c", child], stdin=subprocess.PIPE)
+    try:
+        while len(family := pacing._family(process.pid)) < 2:
+            time.sleep(0.01)
+        assert pacing._stop(process.pid) == family
+        while states(family) != {"T"}:
+            time.sleep(0.01)
+    finally:
+        for pid in pacing._family(process.pid):
+            os.kill(pid, signal.SIGKILL)
+        process.communicate()
+
+
+def states(pids: list[int]) -> set[str]:
+    return {Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] for pid in pids}
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_paced_program_ends_as_it_would(code: int) -> None:
+    busy = f"import sys\nfor _ in range(200_000): pass\nsys.exit({code})"
+    assert pacing.paced([sys.executable, "-c", busy]) == code
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``python3 -m runner serve | backup | status | list``."""
+"""``python3 -m runner serve | backup | night | status | list``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import time
 from . import settings as configured
 from .management import health
 from .night import back_up
+from .pacing import paced
 from .problem import Problem, of_the_disk
 from .repository import Backups
-from .serve import main
+from .serve import NIGHT, main
 from .store import Store
 
 
@@ -30,7 +31,11 @@ def _status() -> None:
     print(": ".join(health(time.time())))
 
 
-VERBS = {"backup": _backup, "list": _list, "status": _status}
+def _night() -> None:
+    sys.exit(paced(NIGHT))
+
+
+VERBS = {"backup": _backup, "list": _list, "night": _night, "status": _status}
 
 if __name__ == "__main__":
     verb = sys.argv[1] if len(sys.argv) == 2 else ""

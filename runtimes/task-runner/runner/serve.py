@@ -21,7 +21,8 @@ from .files import read
 from .load import Load
 from .log import log
 from .management import Management
-from .night import STATUS, back_up
+from .night import STATUS
+from .pacing import paced
 from .problem import Problem, of_the_disk
 from .settings import DATA, STATE, Settings
 
@@ -29,6 +30,7 @@ HOUR = 2  # in the stack's time zone
 AGAIN = 5  # seconds between tries to load
 SETTLE = 60  # seconds that a new stack gets before its first backup
 PASSAGE = Path("/run/store/door.sock")
+NIGHT = (sys.executable, "-u", "-m", "runner", "backup")
 
 
 def last_due(settings: Settings, now: datetime) -> datetime:
@@ -97,19 +99,16 @@ def load(settings: Settings) -> dict[str, Any]:
 
 def nights(settings: Settings) -> None:
     """Every night's backup, by one generation at a time; one that was missed is made up for."""
-    os.nice(10)  # those who are served come first
     with (DATA / ".stele-lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         time.sleep(SETTLE)
         while True:
             now = datetime.now(UTC)
-            if not settings.fenced and read(STATUS).get("success", 0) < last_due(settings, now).timestamp():
-                try:
-                    back_up(settings)
-                except (Problem, OSError) as problem:
-                    log(f"the backup failed and is tried again in an hour: {problem}")
-                    time.sleep(3600)
-                    continue
+            missing = not settings.fenced and read(STATUS).get("success", 0) < last_due(settings, now).timestamp()
+            if missing and paced(NIGHT):  # which has said why it failed
+                log("the backup is tried again in an hour")
+                time.sleep(3600)
+                continue
             due = next_due(settings, datetime.now(UTC))
             log(f"the next backup is due at {due.isoformat(timespec='minutes')}")
             while (left := due.timestamp() - time.time()) > 0:
