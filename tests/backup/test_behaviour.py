@@ -130,7 +130,7 @@ def test_two_backups_at_once_are_refused(site: Site) -> None:
         with pytest.raises(Refused) as error:
             site.backup()
     finally:
-        box.run("kill", "-KILL", holding)
+        box.shell(f"kill -KILL {holding}")
     assert "another backup of this stack runs; wait for it" in one_line(error)
     site.backup()
 
