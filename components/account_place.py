@@ -106,10 +106,9 @@ class AccountPlace(ABC):
 
 
 def place_of(account: Account | Mapping[str, Any]) -> AccountPlace:
-    """The place that an account is, also in the plain form of a storage stack's outputs. Raises KeyError, ValueError.
+    """The place that an account is, also in the plain form of a storage stack's outputs. Raises KeyError or ValueError.
 
-    Each backend is imported where it is used: their libraries take 0.3 s and more, and an `up` that finds everything in
-    its cache needs none of them.
+    Each backend is imported here: it is built on this module.
     """
     plain: Mapping[str, Any] = account if isinstance(account, Mapping) else vars(account)
     if Backend(plain.get("backend", Backend.S3)) is Backend.AZURE:

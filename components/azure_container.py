@@ -8,19 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import Any
-
-from azure.core.exceptions import (
-    AzureError,
-    ClientAuthenticationError,
-    HttpResponseError,
-    ResourceExistsError,
-)
-from azure.storage.blob import ContainerClient, LinearRetry
+from typing import TYPE_CHECKING, Any
 
 from components.account_place import FAILED, NOT_THERE, AccountPlace, First
 from components.storage_settings import Backend
 
+if TYPE_CHECKING:
+    from azure.core.exceptions import HttpResponseError
+    from azure.storage.blob import ContainerClient
+
+# Azure's libraries are imported where they are used, as S3's are (bucket.py).
 TIMEOUT = 10  # seconds
 _ACCESS = "its identity may not do that here; az login, or pulumi up --refresh of its storage stack"
 _MENDS = {
@@ -62,6 +59,8 @@ class AzureContainer(AccountPlace):
             return body
 
     def write(self, key: str, body: bytes) -> None:
+        from azure.core.exceptions import ResourceExistsError
+
         with self._one_line_errors():
             try:
                 self._client.upload_blob(key, body, overwrite=False)
@@ -79,6 +78,8 @@ class AzureContainer(AccountPlace):
 
     @cached_property
     def _client(self) -> ContainerClient:
+        from azure.storage.blob import ContainerClient, LinearRetry
+
         credential: Any
         if self.secret_key:
             credential = {"account_name": self.access_key, "account_key": self.secret_key}
@@ -97,6 +98,8 @@ class AzureContainer(AccountPlace):
 
     @contextmanager
     def _one_line_errors(self) -> Iterator[None]:
+        from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+
         try:
             yield
         except ClientAuthenticationError as error:

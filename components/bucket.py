@@ -10,13 +10,12 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
-
-from components import object_lock_keys
 from components.account_place import FAILED, NEW_KEYS, NOT_THERE, SET_THE_CLOCK, AccountPlace, First
-from components.object_lock_keys import Keys, code
 from components.places import ReleaseError
 from components.storage_settings import Backend
+
+# boto3 takes 0.3 s to import, and an `up` that finds everything in its cache needs none of it: so it is imported where
+# it is used.
 
 _TAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}
 _MENDS = {
@@ -44,6 +43,8 @@ class Bucket(AccountPlace):
         return found
 
     def read(self, key: str) -> bytes | None:
+        from botocore.exceptions import FlexibleChecksumError
+
         first = self.oldest(key).get(key)
         if first is None:
             return None
@@ -56,14 +57,18 @@ class Bucket(AccountPlace):
             return body
 
     def write(self, key: str, body: bytes) -> None:
+        from botocore.exceptions import ClientError
+
         with self._one_line_errors():
             try:
                 self._s3.put_object(Bucket=self.bucket, Key=key, Body=body, IfNoneMatch="*")
             except ClientError as error:
-                if code(error) not in _TAKEN:
+                if error.response["Error"]["Code"] not in _TAKEN:
                     raise
 
     def inspect(self) -> tuple[datetime, str | None]:
+        from botocore.exceptions import ClientError
+
         with self._one_line_errors():
             versioning = self._s3.get_bucket_versioning(Bucket=self.bucket)
             try:
@@ -78,10 +83,16 @@ class Bucket(AccountPlace):
 
     @cached_property
     def _s3(self) -> Any:
-        return object_lock_keys.client(self.endpoint, Keys(self.access_key, self.secret_key))
+        from components.object_lock_keys import Keys, client
+
+        return client(self.endpoint, Keys(self.access_key, self.secret_key))
 
     @contextmanager
     def _one_line_errors(self) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        from components.object_lock_keys import code
+
         try:
             yield
         except ClientError as error:

@@ -185,7 +185,7 @@ def tomorrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_a_wrong_clock_is_said(vendor: Bucket, tomorrow: None) -> None:
-    with pytest.raises(ReleaseError, match="this machine's clock and the store's differ by over 15 minutes"):
+    with pytest.raises(ReleaseError, match="its clock and this machine's differ by over 15 minutes; set the clock"):
         vendor.versions("orders")
 
 
