@@ -129,7 +129,7 @@ def cut_off(site: Site, victim: str, moment: float) -> bool:
     if victim == "store":
         site.account.gateway.kill()
         try:
-            wait_until("a reason or success", lambda: outcomes(runner), runner)
+            wait_until("a reason or success", lambda: outcomes(runner), runner, limit=300)  # after every retry
         finally:
             site.account.gateway.start()
     elif victim == "database":
