@@ -12,7 +12,7 @@ import docker
 
 from bench.lab.workspace import BACKUP_SECRETS, Stack
 from bench.laboratory import BASE, Laboratory
-from bench.results import Measurement, say
+from bench.results import Measurement, say, spread
 
 PORT = 18280
 WITHOUT = 120  # seconds of load without a backup
@@ -83,8 +83,8 @@ def measure(lab: Laboratory) -> Measurement:
     taken.ratio("stored in the second night / changed", second["added"], changed, 1.2)
     took = json.loads(_run(runner, "python3", "-c", RESTORE, second["name"], str(rounds)))
     rate = took["bytes"] / 1e6
-    taken.add("restore, MB/s", _figures([rate / each for each in took["restore"]]))
-    taken.add("plain copy, MB/s", _figures([rate / each for each in took["copy"]]))
+    taken.add("restore, MB/s", spread([rate / each for each in took["restore"]], ""))
+    taken.add("plain copy, MB/s", spread([rate / each for each in took["copy"]], ""))
     ratio = statistics.median(took["copy"]) / statistics.median(took["restore"])
     taken.add("restore throughput / plain copy", f"{ratio:.3g}", ">= 0.7", kept=ratio >= 0.7)
     _latencies(lab, taken, runner, 2 if lab.short else 5)
@@ -152,12 +152,7 @@ def _latencies(lab: Laboratory, taken: Measurement, runner: Any, rounds: int) ->
                 else:
                     load.wait(WITHOUT)
             quantiles[busy].append(load.report["latency_ms"]["p99"])
-    taken.add("a night under load, s", _figures(nights))
-    taken.add("p99 without a night, ms", _figures(quantiles[False]))
-    taken.add("p99 during a night, ms", _figures(quantiles[True]))
+    taken.add("a night under load", spread(nights))
+    taken.add("p99 without a night, ms", spread(quantiles[False], ""))
+    taken.add("p99 during a night, ms", spread(quantiles[True], ""))
     taken.ratio("p99 with / without", statistics.median(quantiles[True]), statistics.median(quantiles[False]), 1.1)
-
-
-def _figures(values: list[float]) -> str:
-    """Median and range."""
-    return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f}, n={len(values)})"

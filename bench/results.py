@@ -97,9 +97,9 @@ def say(name: str, text: str) -> None:
     print(f"[{name}] {datetime.now(UTC):%H:%M:%S} {text}", flush=True)
 
 
-def spread(values: list[float]) -> str:
-    """Median and range in seconds."""
-    return f"{statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f}, n={len(values)})"
+def spread(values: list[float], unit: str = " s") -> str:
+    """Median and range."""
+    return f"{statistics.median(values):.2f}{unit} ({min(values):.2f} to {max(values):.2f}, n={len(values)})"
 
 
 def commit() -> str:

@@ -97,7 +97,7 @@ class Drill:
         began = datetime.strptime(backup["name"], "%Y-%m-%dT%H-%M-%SZ").replace(tzinfo=UTC).timestamp()
         if not move:
             after = self.site.orders("place", AFTER)
-        copied = self._copy() if compare else 0.0
+        copied = self._copy(backup["name"]) if compare else 0.0
         log(f"losing everything of {self.stack}")
         self.site.destroy()
         lost = time.time()
@@ -188,12 +188,17 @@ class Drill:
             engine.remove()
         return clock
 
-    def _copy(self) -> float:
-        """Seconds to copy the same bytes: every object of this stack's backups, read from the account."""
+    def _copy(self, backup: str) -> float:
+        """Seconds to copy the same bytes: every object that the backup needs, read from the account."""
         account = place_of(self.site.outputs(self.storage))
+        folder = f"backups/{self.stack}"
+        stored = account.oldest(f"{folder}/")
+        record = next(key for key in stored if key.startswith(f"{folder}/records/{backup}."))
+        needed = json.loads(account.fetch(record, stored[record]))
         began = time.monotonic()
-        for key in account.oldest(f"backups/{self.stack}/"):
-            account.read(key)
+        for path in needed["objects"]:
+            key = f"{folder}/{needed['repository']}/{path}"
+            account.fetch(key, stored[key])
         return time.monotonic() - began
 
     def close(self) -> None:

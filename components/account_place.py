@@ -85,9 +85,14 @@ class AccountPlace(ABC):
     def oldest(self, prefix: str) -> dict[str, First]:
         """The first version of every key below ``prefix``, also of those that are hidden by a deletion."""
 
-    @abstractmethod
     def read(self, key: str) -> bytes | None:
         """The oldest version of a key; None without one."""
+        first = self.oldest(key).get(key)
+        return None if first is None else self.fetch(key, first)
+
+    @abstractmethod
+    def fetch(self, key: str, first: First) -> bytes:
+        """That version, which :meth:`oldest` has found."""
 
     @abstractmethod
     def write(self, key: str, body: bytes) -> None:

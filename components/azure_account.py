@@ -22,7 +22,7 @@ BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 # blob's policy, are actions of their own, which nobody gets here. `delete` hides a blob and keeps its version: restic
 # removes its own lock files, or waits long for each, so that much is allowed, for what is named like one.
 DATA_ACTIONS = (f"{BLOBS}/read", f"{BLOBS}/add/action", f"{BLOBS}/write", f"{BLOBS}/delete")
-ONLY_LOCK_FILES = f"(!(ActionMatches{{'{BLOBS}/delete'}})) OR (@Resource[{BLOBS}:path] StringLike '{LOCK_FILES}')"
+ONLY_LOCK_FILES = f"((!(ActionMatches{{'{BLOBS}/delete'}})) OR (@Resource[{BLOBS}:path] StringLike '{LOCK_FILES}'))"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +167,7 @@ class AzureAccount(pulumi.ComponentResource):
             role_definition_id=role.id,
             principal_id=identity.principal_id,
             principal_type=authorization.PrincipalType.SERVICE_PRINCIPAL,
-            condition=f"({ONLY_LOCK_FILES})",
+            condition=ONLY_LOCK_FILES,
             condition_version="2.0",
             opts=self._child,
         )

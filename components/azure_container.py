@@ -50,10 +50,7 @@ class AzureContainer(AccountPlace):
                     found[blob.name] = first
         return found
 
-    def read(self, key: str) -> bytes | None:
-        first = self.oldest(key).get(key)
-        if first is None:
-            return None
+    def fetch(self, key: str, first: First) -> bytes:
         with self._one_line_errors():
             body: bytes = self._client.download_blob(key, version_id=first.version or None).readall()
             return body

@@ -19,8 +19,9 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from components.account_place import AccountError, AccountPlace, place_of
+from components.account_place import AccountPlace, place_of
 from components.boundary import CHECKOUT
+from components.places import ReleaseError
 from components.storage_reference import Account
 
 _RECORD = re.compile(r"backups/[^/]+/records/(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)\.([0-9a-f]{64})\.json")
@@ -92,23 +93,24 @@ def status(question: Mapping[str, Any]) -> Status:
             mend = "so it protects nothing; use a storage stack's account"
             return unknown(f"{place.endpoint}, {place.bucket}: {problem}, {mend}")
         return _of_records(place, question["stack"], question["key"])
-    except AccountError as error:
+    except ReleaseError as error:
         return unknown(str(error))
 
 
 def _of_records(place: AccountPlace, stack: str, key: str) -> Status:
-    signing = hashlib.scrypt(key.encode(), salt=b"stele backup record", n=2**14, r=8, p=1, dklen=32)
+    written = place.oldest(f"backups/{stack}/records/")
     listed = sorted(
-        (match[1], match[2], path)
-        for path in place.oldest(f"backups/{stack}/records/")
-        if (match := _RECORD.fullmatch(path)) and _has_been(match[1])
+        (match[1], match[2], path) for path in written if (match := _RECORD.fullmatch(path)) and _has_been(match[1])
     )
     if not listed:
         return Status(health="yellow", reason="there is no backup yet", last=None, backups=())
+    signing = hashlib.scrypt(key.encode(), salt=b"stele backup record", n=2**14, r=8, p=1, dklen=32)
     names = tuple(dict.fromkeys(name for name, _, _ in listed))
     failed: str | None = None
     for name, digest, path in reversed(listed):
-        record = _record(place.read(path) or b"", digest, signing)
+        record = _record(place.fetch(path, written[path]), digest, signing)
+        if (record.get("name"), record.get("stack")) != (name, stack):
+            continue  # somebody's copy of a record from elsewhere
         if record.get("result") == "verified":
             return _by_age(name, names) if failed is None else _yellow(failed, name, names)
         if record.get("result") == "failed" and failed is None:
@@ -134,6 +136,7 @@ def _record(text: bytes, digest: str, signing: bytes) -> dict[str, Any]:
     they like, and must not be able to stop a plan by it."""
     try:
         record = json.loads(text) if hashlib.sha256(text).hexdigest() == digest else {}
+        # ASCII, as the runner writes it: components.manifest.canonical is another text.
         said = json.dumps({**record, "signature": ""}, sort_keys=True, separators=(",", ":")).encode()
         signed = hmac.new(signing, said, "sha256").hexdigest()
         return dict(record) if hmac.compare_digest(signed, str(record["signature"])) else {}

@@ -42,12 +42,9 @@ class Bucket(AccountPlace):
                     found[version["Key"]] = First(version["VersionId"], version["LastModified"])
         return found
 
-    def read(self, key: str) -> bytes | None:
+    def fetch(self, key: str, first: First) -> bytes:
         from botocore.exceptions import FlexibleChecksumError
 
-        first = self.oldest(key).get(key)
-        if first is None:
-            return None
         with self._one_line_errors():
             found = self._s3.get_object(Bucket=self.bucket, Key=key, VersionId=first.version)
             try:

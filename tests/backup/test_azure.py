@@ -23,9 +23,11 @@ from tests.unit.releases import release
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     folder = tmp_path_factory.mktemp("azurite")
     running = Azurite(install(folder), folder, free_port())
-    running.start()
-    yield running
-    running.close()
+    try:
+        running.start()
+        yield running
+    finally:
+        running.close()
 
 
 @pytest.fixture
@@ -48,7 +50,8 @@ def test_what_is_backed_up_there_comes_back_and_what_is_damaged_does_not(site: S
     site.send("azure", 20)
     content = site.content()
     name = site.backup()["name"]
-    assert site.backup()["name"] > name  # restic took its lock file away again
+    assert site.backup()["name"] > name
+    assert [blob.name for blob in emulated.blobs.list_blobs() if "/locks/" in blob.name] == []  # restic's own, removed
     again = site.restore("again", restore=name)
     report = again.start()
     assert report["from"] == name

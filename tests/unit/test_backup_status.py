@@ -54,7 +54,7 @@ class Store:
 
     def keep(self, name: str, result: str = "verified", **more: Any) -> str:
         """A record as the task runner writes it; its key."""
-        return self.put(name, signed({"name": name, "result": result} | more))
+        return self.put(name, signed({"name": name, "stack": "dev", "result": result} | more))
 
     def put(self, name: str, text: bytes) -> str:
         """An object that is named like a record of this content."""
@@ -159,6 +159,16 @@ def test_junk_under_its_own_digest_stops_nothing(store: Store, text: bytes) -> N
     store.keep(good)
     store.put(hours_ago(1), text)
     assert (status(QUESTION).health, status(QUESTION).last) == ("green", good)
+
+
+@pytest.mark.parametrize("change", [{"name": "2026-11-25T02-00-00Z"}, {"stack": "look"}])
+def test_a_copy_of_a_record_from_elsewhere_does_not_count(store: Store, change: dict[str, str]) -> None:
+    # It is signed with the right key: of another night, or of a stack that was given the same one.
+    old, now = hours_ago(50), hours_ago(1)
+    store.keep(old)
+    store.put(now, signed({"name": now, "stack": "dev", "result": "verified"} | change))
+    found = status(QUESTION)
+    assert (found.health, found.last) == ("yellow", old)
 
 
 @pytest.mark.parametrize("name", ["2999-01-01T00-00-00Z", "2026-13-45T99-00-00Z"])

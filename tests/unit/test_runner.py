@@ -23,7 +23,7 @@ sys.path.append(str(Path(__file__).parents[2] / "runtimes/task-runner"))
 from runner import management, pacing, serve
 from runner.files import write
 from runner.problem import Problem, of_the_disk
-from runner.repository import parsed
+from runner.repository import parsed, signature, signed, signing_key
 from runner.settings import Settings
 from runner.versions import _moment
 
@@ -107,16 +107,24 @@ def test_a_missed_night_is_made_up_for(
     assert len(backups) == expected
 
 
+@pytest.mark.parametrize("error", [None, OSError(28, "No space left on device", "/data/capture")])
 def test_a_failed_night_is_tried_again(
-    backups: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    backups: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: OSError | None
 ) -> None:
-    monkeypatch.setattr(serve, "paced", lambda _: 1)
+    def fail(_: Sequence[str]) -> int:
+        if error:
+            raise error
+        return 1
+
+    monkeypatch.setattr(serve, "paced", fail)
     with pytest.raises(Ended):
         serve.nights(SETTINGS)
-    assert "the backup is tried again in an hour" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "the backup is tried again in an hour" in said
+    assert ("/data/capture: No space left on device; make room" in said) == bool(error)
 
 
-def test_a_paced_program_stands_still_with_all_that_it_started_and_none_of_it_remains() -> None:
+def test_a_paced_program_stands_still_with_all_that_it_started() -> None:
     # The grandchild has a session of its own, as PostgreSQL's processes have.
     child = "import os, subprocess, sys; subprocess.Popen(['sleep', '987'], start_new_session=True); sys.stdin.read()"
     process = subprocess.Popen([sys.executable, "-c", child], stdin=subprocess.PIPE)
@@ -188,6 +196,20 @@ def test_what_anybody_could_have_written_is_no_record(change: dict[str, Any]) ->
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"7", b"\xff", b"[" * 99999, b'{"name": 1}'])
 def test_what_is_no_object_is_no_record(text: bytes) -> None:
     assert parsed(text, NAME) is None
+
+
+@pytest.mark.parametrize("name", ["2026-13-45T99-99-99Z", "2026-02-30T02-00-00Z"])
+def test_a_moment_that_cannot_be_names_no_record(name: str) -> None:
+    assert parsed(json.dumps({"name": name, "result": "failed", "reason": "why"}).encode(), name) is None
+
+
+@pytest.mark.parametrize("junk", [None, "", "\u00e9", "\ud800", 7, ["x"], json.loads("[" * 900 + "]" * 900)])
+def test_what_is_no_signature_is_passed_over(junk: Any) -> None:
+    key = signing_key("the-customers-own")
+    assert signed(RECORD | {"signature": signature(RECORD, key)}, key)
+    assert not signed(RECORD | {"signature": signature(RECORD, signing_key("another"))}, key)
+    assert not signed(RECORD | {"signature": junk}, key)
+    assert not signed(RECORD | {"signature": "", "junk": junk}, key)
 
 
 def test_a_versions_moment_is_in_its_id_or_its_date() -> None:

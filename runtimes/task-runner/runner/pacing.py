@@ -21,7 +21,10 @@ MEMORY = 0.9  # how much of what was known of the machine stays in each period
 
 
 def paced(command: Sequence[str]) -> int:
-    """Run a program to its end; its exit code. It and what it started never outlive this call."""
+    """Run a program to its end; its exit code. An exception ends it with all that it started.
+
+    What a program that is itself killed leaves behind goes on by itself.
+    """
     process = subprocess.Popen(command)
     idle = 0.0
     try:

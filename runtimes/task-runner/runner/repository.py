@@ -51,6 +51,14 @@ def signature(record: Mapping[str, Any], key: bytes) -> str:
     return hmac.new(key, canonical({**record, "signature": ""}), "sha256").hexdigest()
 
 
+def signed(record: Mapping[str, Any], key: bytes) -> bool:
+    """Whether a record is signed with that key; what anybody may have put there instead of a signature is none."""
+    try:
+        return hmac.compare_digest(str(record.get("signature")).encode(), signature(record, key).encode())
+    except (ValueError, RecursionError):
+        return False
+
+
 class Damaged(Problem):
     """What is stored is not, or no longer, what was stored."""
 
@@ -58,6 +66,7 @@ class Damaged(Problem):
 def parsed(text: bytes, name: str) -> dict[str, Any] | None:
     """The record in a file named ``name``; None when it is none, for whoever may add backups may add anything."""
     try:
+        _moment(name)
         record = json.loads(text)
         if (record["name"], record["result"]) == (name, "failed"):
             return dict(record)
@@ -112,9 +121,9 @@ class Backups:
             if match[1] in found or not is_content(folder / path, match[2]):
                 continue
             record = parsed((folder / path).read_bytes(), match[1])
-            if record is None or _moment(match[1]) > written[path] + SKEW:
+            if record is None or record.get("stack") != self.stack or _moment(match[1]) > written[path] + SKEW:
                 log(f"record {path} is no record of a backup; it is passed over")
-            elif not hmac.compare_digest(str(record.get("signature")), signature(record, self._key)):
+            elif not signed(record, self._key):
                 log(f"record {path} is not signed with this backup-key; it is passed over")
                 strange += 1
             else:

@@ -105,7 +105,7 @@ def nights(settings: Settings) -> None:
         while True:
             now = datetime.now(UTC)
             missing = not settings.fenced and read(STATUS).get("success", 0) < last_due(settings, now).timestamp()
-            if missing and paced(NIGHT):  # which has said why it failed
+            if missing and not _backed_up():
                 log("the backup is tried again in an hour")
                 time.sleep(3600)
                 continue
@@ -113,6 +113,15 @@ def nights(settings: Settings) -> None:
             log(f"the next backup is due at {due.isoformat(timespec='minutes')}")
             while (left := due.timestamp() - time.time()) > 0:
                 time.sleep(min(left, 60))  # the clock may be set meanwhile
+
+
+def _backed_up() -> bool:
+    """A night; what went wrong has been told."""
+    try:
+        return paced(NIGHT) == 0
+    except OSError as error:
+        log(f"the backup cannot go on: {of_the_disk(error)}")
+        return False
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
