@@ -15,12 +15,15 @@ SOFT_DELETE = 30  # days that a deleted blob or container can be brought back, o
 LOG_RETENTION = range(30, 731)  # days that Log Analytics offers
 # Names of Azure's role objects are UUIDs; made of the owner's name, they are the same when the state is lost.
 ROLES = uuid.UUID("5f0f8b39-39f4-4f0c-9d0b-2c5b1c9f6c1e")
-BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
+CONTAINERS = "Microsoft.Storage/storageAccounts/blobServices/containers"
+BLOBS = f"{CONTAINERS}/blobs"
 # What the identity may do, of https://learn.microsoft.com/rest/api/storageservices/authorize-with-azure-active-directory:
 # `add` creates a blob in one request. Larger ones are put together from blocks, which needs `write` (rclone and restic
 # do so always); with versioning that adds a version and changes none. Deleting a version, and setting or shortening a
 # blob's policy, are actions of their own, which nobody gets here. `delete` hides a blob and keeps its version: restic
 # removes its own lock files, or waits long for each, so that much is allowed, for what is named like one.
+# `actions`: a plan asks whether the container has immutability.
+ACTIONS = (f"{CONTAINERS}/read",)
 DATA_ACTIONS = (f"{BLOBS}/read", f"{BLOBS}/add/action", f"{BLOBS}/write", f"{BLOBS}/delete")
 ONLY_LOCK_FILES = f"((!(ActionMatches{{'{BLOBS}/delete'}})) OR (@Resource[{BLOBS}:path] StringLike '{LOCK_FILES}'))"
 
@@ -157,7 +160,7 @@ class AzureAccount(pulumi.ComponentResource):
             role_type="CustomRole",
             description="Adds and reads blobs; cannot delete versions, nor set or shorten how long they stay.",
             assignable_scopes=[self._group.id],
-            permissions=[authorization.PermissionArgs(actions=[], data_actions=list(DATA_ACTIONS))],
+            permissions=[authorization.PermissionArgs(actions=list(ACTIONS), data_actions=list(DATA_ACTIONS))],
             opts=self._child,
         )
         assignment = authorization.RoleAssignment(

@@ -13,7 +13,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -45,10 +45,11 @@ class Status:
 
 
 class Question:
-    """A question that is being answered in a process of its own. ``key``: the stack's ``backup-key``."""
+    """A question that is being answered in a process of its own. ``key``: the stack's ``backup-key``; ``wanted``: the
+    backup that is to be restored, whose own record is looked at then."""
 
-    def __init__(self, account: Account, stack: str, key: str) -> None:
-        question = vars(account) | {"stack": stack, "key": key}
+    def __init__(self, account: Account, stack: str, key: str, wanted: str = "newest") -> None:
+        question = vars(account) | {"stack": stack, "key": key, "wanted": wanted}
         self._asked = subprocess.Popen(
             [sys.executable, "-m", "components.backup_status"],
             cwd=CHECKOUT,
@@ -92,12 +93,13 @@ def status(question: Mapping[str, Any]) -> Status:
         if problem:
             mend = "so it protects nothing; use a storage stack's account"
             return unknown(f"{place.endpoint}, {place.bucket}: {problem}, {mend}")
-        return _of_records(place, question["stack"], question["key"])
+        return _of_records(place, question)
     except ReleaseError as error:
         return unknown(str(error))
 
 
-def _of_records(place: AccountPlace, stack: str, key: str) -> Status:
+def _of_records(place: AccountPlace, question: Mapping[str, Any]) -> Status:
+    stack, key, wanted = question["stack"], question["key"], question.get("wanted", "newest")
     written = place.oldest(f"backups/{stack}/records/")
     listed = sorted(
         (match[1], match[2], path) for path in written if (match := _RECORD.fullmatch(path)) and _has_been(match[1])
@@ -105,16 +107,24 @@ def _of_records(place: AccountPlace, stack: str, key: str) -> Status:
     if not listed:
         return Status(health="yellow", reason="there is no backup yet", last=None, backups=())
     signing = hashlib.scrypt(key.encode(), salt=b"stele backup record", n=2**14, r=8, p=1, dklen=32)
+
+    def signed(*only: str) -> Iterator[dict[str, Any]]:
+        """Records of this stack, newest first, and nobody's copies of one from elsewhere."""
+        for name, digest, path in reversed(listed):
+            if name in only or not only:
+                record = _record(place.fetch(path, written[path]), digest, signing)
+                if (record.get("name"), record.get("stack")) == (name, stack):
+                    yield record
+
     names = tuple(dict.fromkeys(name for name, _, _ in listed))
+    if wanted in names and not any(record.get("result") == "verified" for record in signed(wanted)):
+        names = tuple(name for name in names if name != wanted)
     failed: str | None = None
-    for name, digest, path in reversed(listed):
-        record = _record(place.fetch(path, written[path]), digest, signing)
-        if (record.get("name"), record.get("stack")) != (name, stack):
-            continue  # somebody's copy of a record from elsewhere
+    for record in signed():
         if record.get("result") == "verified":
-            return _by_age(name, names) if failed is None else _yellow(failed, name, names)
+            return _by_age(record, names) if failed is None else _yellow(failed, record["name"], names)
         if record.get("result") == "failed" and failed is None:
-            failed = f"backup {name} failed: {record.get('reason')}"
+            failed = f"backup {record['name']} failed: {record.get('reason')}"
     return _yellow(failed or "no backup is verified and made with this backup-key", None, names)
 
 
@@ -148,8 +158,10 @@ def _yellow(reason: str, last: str | None, names: tuple[str, ...]) -> Status:
     return Status(health="yellow", reason=reason, last=last, backups=names)
 
 
-def _by_age(verified: str, names: tuple[str, ...]) -> Status:
-    if datetime.now(UTC) - _moment(verified) > STALE:
+def _by_age(record: Mapping[str, Any], names: tuple[str, ...]) -> Status:
+    """By its end, so that a long night is late by nothing."""
+    verified = record["name"]
+    if datetime.now(UTC) - datetime.fromisoformat(record["finished"]) > STALE:
         return _yellow(f"the last backup, {verified}, is over a night old", verified, names)
     return Status(health="green", reason="", last=verified, backups=names)
 

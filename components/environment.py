@@ -21,7 +21,7 @@ from components.immutable_service import ImmutableService, ImmutableServiceArgs,
 from components.installation import Installation, InstallationArgs
 from components.manifest import RuntimeRelease, fingerprint
 from components.release_store import ReleaseError
-from components.resolution import check_backups, check_schema, resolve
+from components.resolution import check_backups, check_schema, resolve, wanted_of
 from components.settings import EnvironmentSettings, SettingsError
 from components.storage_reference import account_of, vendor_of
 from components.swarm import Mount
@@ -57,10 +57,10 @@ class Environment(pulumi.ComponentResource):
             manifest, active = resolve(settings)
             check_schema(settings, manifest, before := change.recorded_now(name))
             key = settings.secrets.get("backup-key", "")
-            asked = Question(account, name, key) if account is not None else None
+            asked = Question(account, name, key, wanted_of(settings)) if account is not None else None
             new, source = not before.get("services"), source_of(settings, name)
             if account is not None and asked is not None and (new or settings.restore != "newest"):
-                of_source = asked if source == name else Question(account, source, key)
+                of_source = asked if source == name else Question(account, source, key, wanted_of(settings))
                 check_backups(settings, of_source.answer, new=new)
         except (ReleaseError, SettingsError) as error:
             stop(str(error))

@@ -99,6 +99,11 @@ def check_schema(settings: EnvironmentSettings, manifest: Manifest, before: Mapp
         )
 
 
+def wanted_of(settings: EnvironmentSettings) -> str:
+    """The backup that is to be loaded: a name, ``newest`` or ``vanilla``."""
+    return settings.restore.rpartition("/")[2]
+
+
 def check_backups(settings: EnvironmentSettings, status: Status, *, new: bool) -> None:
     """Stop before anything is declared: an unknown backup in any case, a bad store where nothing runs yet.
 
@@ -107,7 +112,7 @@ def check_backups(settings: EnvironmentSettings, status: Status, *, new: bool) -
     """
     if status.store is not None and (new or settings.restore != "newest"):
         raise SettingsError("storage", settings.storage, f"an account that answers ({status.store})")
-    source, _, wanted = settings.restore.rpartition("/")
+    source, wanted = settings.restore.rpartition("/")[0], wanted_of(settings)
     if source and wanted == "newest" and status.last is None:  # it was asked for: nothing else may take its place
         raise SettingsError("restore", settings.restore, f"one that has verified backups in this account, not {source}")
     if wanted not in {"newest", "vanilla", *status.backups}:

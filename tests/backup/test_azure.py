@@ -63,6 +63,19 @@ def test_what_is_backed_up_there_comes_back_and_what_is_damaged_does_not(site: S
             emulated.blobs.upload_blob(blob.name, b"somebody else's", overwrite=True)
     with pytest.raises(Refused, match=r"objects are missing or damaged, such as backups/shop/"):
         site.restore("again", restore=name).load()
+    again.remove()
+
+    newest = max(blob.name for blob in emulated.blobs.list_blobs() if "/records/" in blob.name)
+    emulated.blobs.upload_blob(newest, b"somebody else's", overwrite=True)
+    with pytest.raises(Refused, match=rf"its record is not what was stored, .* another backup \(restore: {name}\)"):
+        site.restore("again").load()
+
+
+def test_an_account_that_is_gone_is_not_taken_for_an_empty_one(site: Site, emulated: EmulatedAccount) -> None:
+    emulated.blobs.delete_container()
+    site.start_database()
+    with pytest.raises(Refused, match="the account does not exist; pulumi up of the storage stack"):
+        site.load()
 
 
 def test_the_store_check_finds_out_that_nothing_is_protected(emulated: EmulatedAccount) -> None:

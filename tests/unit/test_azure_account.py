@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.azure_account import BLOBS
+from components.azure_account import BLOBS, CONTAINERS
 from components.settings import SettingsError, parse
 from components.storage_settings import AzureSettings
 from components.worm_storage import WormStorage
@@ -88,7 +88,7 @@ def test_the_customers_identity_adds_and_reads_in_the_container_and_nowhere_else
     (role,) = recorder.of_type("authorization:RoleDefinition").values()
     (permission,) = role["permissions"]
     names = ("read", "add/action", "write", "delete")
-    assert permission == {"actions": [], "dataActions": [f"{BLOBS}/{name}" for name in names]}
+    assert permission == {"actions": [f"{CONTAINERS}/read"], "dataActions": [f"{BLOBS}/{name}" for name in names]}
     hides = f"@Resource[{BLOBS}:path] StringLike 'backups/*/locks/{'?' * 64}'"
     assert assignment["condition"] == f"((!(ActionMatches{{'{BLOBS}/delete'}})) OR ({hides}))"
     assert outputs["client_id"] == "acme-identity-client"

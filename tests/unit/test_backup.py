@@ -39,8 +39,9 @@ class Asked:
     answers: dict[str, Status] = {}  # noqa: RUF012 - set by each test
     stacks: list[str] = []  # noqa: RUF012
 
-    def __init__(self, _account: object, stack: str, key: str) -> None:
+    def __init__(self, _account: object, stack: str, key: str, wanted: str) -> None:
         assert key
+        assert wanted
         self.stacks.append(stack)
         self.answer = self.answers[stack]
 

@@ -37,6 +37,11 @@ def hours_ago(hours: float) -> str:
     return f"{datetime.now(UTC) - timedelta(hours=hours):%Y-%m-%dT%H-%M-%SZ}"
 
 
+def began(name: str) -> str:
+    """The moment of a name, as a record has it."""
+    return datetime.strptime(name, "%Y-%m-%dT%H-%M-%SZ").replace(tzinfo=UTC).isoformat()
+
+
 def signed(record: dict[str, Any], key: str = QUESTION["key"]) -> bytes:
     """A record as the task runner signs it."""
     return canonical(record | {"signature": signature(record, signing_key(key))})
@@ -52,9 +57,10 @@ class Store:
         self.objects: dict[str, bytes] = {}
         self.refusal: Exception | None = None
 
-    def keep(self, name: str, result: str = "verified", **more: Any) -> str:
+    def keep(self, name: str, result: str = "verified", **more: str) -> str:
         """A record as the task runner writes it; its key."""
-        return self.put(name, signed({"name": name, "stack": "dev", "result": result} | more))
+        record = {"name": name, "stack": "dev", "result": result} | more
+        return self.put(name, signed(record if "finished" in more else record | {"finished": began(name)}))
 
     def put(self, name: str, text: bytes) -> str:
         """An object that is named like a record of this content."""
@@ -102,6 +108,22 @@ def test_a_night_that_is_verified_is_green(store: Store) -> None:
     store.keep(newest)
     store.keep(older)
     assert status(QUESTION) == Status(health="green", reason="", last=newest, backups=(older, newest))
+
+
+def test_a_long_night_is_not_late(store: Store) -> None:
+    store.keep(hours_ago(30), finished=datetime.now(UTC).isoformat())
+    assert status(QUESTION).health == "green"
+
+
+@pytest.mark.parametrize(("result", "key"), [("failed", QUESTION["key"]), ("verified", "somebody else's")])
+def test_a_plan_takes_no_backup_that_the_runner_would_refuse(store: Store, result: str, key: str) -> None:
+    good, wanted = hours_ago(3), hours_ago(5)
+    store.keep(good)
+    record = {"name": wanted, "stack": "dev", "result": result, "finished": began(wanted)}
+    store.put(wanted, signed(record, key))
+    assert status(QUESTION).backups == (wanted, good)
+    assert status(QUESTION | {"wanted": wanted}).backups == (good,)
+    assert status(QUESTION | {"wanted": good}).backups == (wanted, good)
 
 
 def test_before_the_first_backup_it_is_yellow_and_the_store_is_well(store: Store) -> None:
@@ -176,7 +198,7 @@ def test_a_time_that_cannot_have_been_is_no_backup(store: Store, name: str) -> N
     # Otherwise one forged record would keep a stack green for ever.
     old = hours_ago(50)
     store.keep(old)
-    store.keep(name)
+    store.keep(name, finished="")
     found = status(QUESTION)
     assert (found.health, found.last, found.backups) == ("yellow", old, (old,))
 

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ import pytest
 
 # A package of an image, not of the project.
 sys.path.append(str(Path(__file__).parents[2] / "runtimes/task-runner"))
-from runner import management, pacing, serve
+from runner import management, pacing, serve, store
 from runner.files import write
 from runner.problem import Problem, of_the_disk
 from runner.repository import parsed, signature, signed, signing_key
@@ -86,7 +87,7 @@ def backups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         if len(slept) > 1:
             raise Ended
 
-    def paced(command: Sequence[str]) -> int:
+    def paced(command: Sequence[str], _: Path) -> int:
         begun.append(command[-1])
         return 0
 
@@ -111,7 +112,7 @@ def test_a_missed_night_is_made_up_for(
 def test_a_failed_night_is_tried_again(
     backups: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: OSError | None
 ) -> None:
-    def fail(_: Sequence[str]) -> int:
+    def fail(*_: object) -> int:
         if error:
             raise error
         return 1
@@ -144,10 +145,46 @@ def states(pids: list[int]) -> set[str]:
     return {Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] for pid in pids}
 
 
+@pytest.fixture
+def stops(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """Whom the pacing has stopped, each time."""
+    found: list[list[int]] = []
+    stop = pacing._stop
+
+    def noted(root: int) -> list[int]:
+        found.append(stop(root))
+        return found[-1]
+
+    monkeypatch.setattr(pacing, "_stop", noted)
+    return found
+
+
 @pytest.mark.parametrize("code", [0, 3])
-def test_a_paced_program_ends_as_it_would(code: int) -> None:
-    busy = f"import sys\nfor _ in range(200_000): pass\nsys.exit({code})"
-    assert pacing.paced([sys.executable, "-c", busy]) == code
+@pytest.mark.parametrize("hurry", [False, True])
+def test_a_paced_program_ends_as_it_would(tmp_path: Path, stops: list[list[int]], code: int, *, hurry: bool) -> None:
+    if hurry:
+        (tmp_path / "hurry").touch()
+    busy = f"import sys, time\nwhile time.process_time() < 0.05: pass\nsys.exit({code})"
+    assert pacing.paced([sys.executable, "-c", busy], tmp_path / "hurry") == code
+    assert bool(stops) == (not hurry)
+
+
+def test_what_a_killed_program_started_ends_too(tmp_path: Path, stops: list[list[int]]) -> None:
+    child = "import os, subprocess, time; subprocess.Popen(['sleep', '986'], start_new_session=True); time.sleep(986)"
+    killer = threading.Thread(target=kill_the_first_of, args=[stops])
+    killer.start()
+    assert pacing.paced([sys.executable, "-c", child], tmp_path / "hurry") == -signal.SIGKILL
+    killer.join()
+    pids = stops[-1]
+    while any(Path(f"/proc/{pid}").exists() and states([pid]) != {"Z"} for pid in pids):
+        time.sleep(0.01)
+
+
+def kill_the_first_of(stops: list[list[int]]) -> None:
+    """As soon as it has started another one."""
+    while not stops or len(stops[-1]) < 2:
+        time.sleep(0.01)
+    os.kill(stops[-1][0], signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +194,10 @@ def test_a_paced_program_ends_as_it_would(code: int) -> None:
         ({"success": 1000, "reason": ""}, ("green", "the last backup is 1:00:00 old")),
         ({"success": 1000, "reason": "the disk is full"}, ("yellow", "the last backup failed: the disk is full")),
         ({"success": 4600 - 26 * 3600 - 1, "reason": ""}, ("yellow", "the last backup is 1 day, 2:00:01 old")),
+        (
+            {"success": 4600 - 26 * 3600 - 1, "finished": 4600 - 24 * 3600, "reason": ""},
+            ("green", "the last backup is 1 day, 2:00:01 old"),
+        ),
     ],
 )
 def test_health(
@@ -223,3 +264,31 @@ def test_a_full_disk_is_told_with_its_mend() -> None:
     problem = of_the_disk(OSError(28, "No space left on device", "/data/capture"))
     assert isinstance(problem, Problem)
     assert str(problem) == "/data/capture: No space left on device; make room"
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("sleep 987", "http://store, stele-acme: the store has sent nothing for 2 s"),
+        ('for i in 1 2 3 4; do printf more >> "$folder/object"; sleep 1; done', None),
+        ("echo 'Failed to copy: AccessDenied' >&2; exit 1", "AccessDenied: the account's keys do not allow it"),
+    ],
+)
+def test_a_copy_goes_on_as_long_as_something_arrives(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, expected: str | None
+) -> None:
+    (tmp_path / "bin").mkdir()
+    rclone = tmp_path / "bin/rclone"
+    rclone.write_text(f"#!/bin/bash\nfolder={tmp_path}/copied\n{program}\n")
+    rclone.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    monkeypatch.setattr(store, "STALLED", 2)
+    monkeypatch.setattr(store, "secret", lambda name: name)
+    account = store.Store({"endpoint": "http://store", "bucket": "stele-acme", "access_key": "stele-acme"})
+    if expected is None:
+        account.fetch("backups", ["object"], tmp_path / "copied")
+        assert (tmp_path / "copied/object").read_text() == "more" * 4
+        return
+    with pytest.raises(Problem, match=expected):
+        account.fetch("backups", ["object"], tmp_path / "copied")
+    assert not [*(tmp_path / "copied").iterdir()]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 
 from . import settings as configured
 from .management import health
-from .night import back_up
+from .night import HURRY, back_up
 from .pacing import paced
 from .problem import Problem, of_the_disk
 from .repository import Backups
@@ -32,7 +33,8 @@ def _status() -> None:
 
 
 def _night() -> None:
-    sys.exit(paced(NIGHT))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # paced() ends the rest, then
+    sys.exit(paced(NIGHT, HURRY))
 
 
 VERBS = {"backup": _backup, "list": _list, "night": _night, "status": _status}

@@ -18,6 +18,7 @@ from .settings import FLOWS, Settings, secret
 
 BIN = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), Path("/usr/bin"))
 PORT = "5432"
+LOCK_PATIENCE = 5  # seconds: whoever reads the table queues behind a migration that waits, e.g. for a night's dump
 SUPERUSER = "stele"
 # What a database is at before any migration has said otherwise.
 FIRST_SCHEMA = 1
@@ -40,8 +41,14 @@ class Database:
         return self.psql("--tuples-only", "--no-align", "--command", statement)
 
     def run(self, script: str) -> None:
-        """A script in one transaction, as the owner: all of it or nothing."""
-        self.psql("--single-transaction", "--file=-", data=f'set role "{self.owner}";\n{script}')
+        """A script in one transaction, as the owner: all of it or nothing. For a lock it waits LOCK_PATIENCE."""
+        begin = f"set role \"{self.owner}\";\nset local lock_timeout = '{LOCK_PATIENCE}s';\n"
+        try:
+            self.psql("--single-transaction", "--file=-", data=begin + script)
+        except Problem as problem:
+            if "lock timeout" not in str(problem):
+                raise
+            raise Problem(f"{problem}: a table is in use for over {LOCK_PATIENCE} s, perhaps by a backup") from None
 
     def load(self, dump: Path) -> None:
         """A dump in one transaction, as the owner."""

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,15 @@ def content(folder: Path) -> list[Path]:
 def is_content(path: Path, digest: str) -> bool:
     """Whether a file is there and has that SHA-256."""
     return path.is_file() and sha256(path) == digest
+
+
+def size(folder: Path) -> int:
+    """Bytes in all files below a folder; in those that go meanwhile, none."""
+    found = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            found += path.lstat().st_size
+    return found
 
 
 def walk(folder: Path) -> Iterator[Path]:

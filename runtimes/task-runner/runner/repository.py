@@ -102,6 +102,10 @@ class Backups:
         Raises Problem when there are records and none is signed with this key: what they say must not be passed over
         for an empty beginning.
         """
+        return self._records()[0]
+
+    def _records(self) -> tuple[dict[str, dict[str, Any]], set[str]]:
+        """Those, and the names of records that are not, or no longer, what was written."""
         prefix = f"{self._prefix}/records"
         written: dict[str, datetime] = {}
         for version in self.store.versions(prefix):
@@ -117,8 +121,12 @@ class Backups:
             self._fetch_versions(prefix, overwritten, folder)
         found: dict[str, dict[str, Any]] = {}
         strange = 0
+        gone: set[str] = set()
         for path, match in names.items():
-            if match[1] in found or not is_content(folder / path, match[2]):
+            if not is_content(folder / path, match[2]):
+                gone.add(match[1])
+                continue
+            if match[1] in found:
                 continue
             record = parsed((folder / path).read_bytes(), match[1])
             if record is None or record.get("stack") != self.stack or _moment(match[1]) > written[path] + SKEW:
@@ -133,7 +141,7 @@ class Backups:
                 f"secret 'backup-key': {strange} backups of {self.stack}, none made with this key; set theirs: pulumi "
                 "config set --secret backup-key VALUE, or begin with none of them (restore: vanilla)"
             )
-        return dict(sorted(found.items()))
+        return dict(sorted(found.items())), gone
 
     def keep(self, record: dict[str, Any]) -> None:
         """Sign a record and write it; from here on the backup exists."""
@@ -142,9 +150,21 @@ class Backups:
         self.store.write(f"{self._prefix}/records/{record['name']}.{hashlib.sha256(text).hexdigest()}.json", text)
 
     def choose(self, name: str) -> dict[str, Any] | None:
-        """The record of that name, or the newest verified one; None when there is none at all."""
-        good = {key: record for key, record in self.records().items() if record["result"] == "verified"}
+        """The record of that name, or the newest verified one; None when there is none at all.
+
+        Raises Damaged when there may be a newer one that cannot be read. Where every version is listed, what is no
+        record now has never been one; elsewhere it may have been overwritten, and neither an older one nor nothing must
+        take its place.
+        """
+        found, gone = self._records()
+        good = {key: record for key, record in found.items() if record["result"] == "verified"}
         if name == "newest":
+            newest = max(gone, default="")
+            if newest > max(good, default="") and not self.store.lists_versions:
+                raise Damaged(
+                    f"backup {newest}: its record is not what was stored, and its older versions are not listed here; "
+                    f"bring back the first one, or choose another backup (restore: {max(good, default='vanilla')})"
+                )
             return next(reversed(good.values()), None)
         if name not in good:
             known = ", ".join(list(good)[-5:]) or "none"

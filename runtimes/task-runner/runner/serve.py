@@ -21,7 +21,7 @@ from .files import read
 from .load import Load
 from .log import log
 from .management import Management
-from .night import STATUS
+from .night import HURRY, STATUS
 from .pacing import paced
 from .problem import Problem, of_the_disk
 from .settings import DATA, STATE, Settings
@@ -118,7 +118,7 @@ def nights(settings: Settings) -> None:
 def _backed_up() -> bool:
     """A night; what went wrong has been told."""
     try:
-        return paced(NIGHT) == 0
+        return paced(NIGHT, HURRY) == 0
     except OSError as error:
         log(f"the backup cannot go on: {of_the_disk(error)}")
         return False

@@ -6,17 +6,22 @@ import json
 import os
 import re
 import subprocess
+import tempfile
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
+from .files import size
 from .problem import Problem
 from .settings import secret
 from .versions import Version, Versions
 
 REMOTE = "store"
+STALLED = 60  # seconds
 PATIENCE = ("--contimeout=10s", "--timeout=60s", "--retries=3", "--low-level-retries=3")
 _PREFIX = re.compile(r"^(rclone: )?\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (ERROR|NOTICE|Failed to \w+) ?:? ?")
 _MENDS = {
@@ -25,6 +30,7 @@ _MENDS = {
     "AccessDenied": "the account's keys do not allow it: pulumi up --refresh of its storage stack mends that",
     "RequestTimeTooSkewed": "this machine's clock and the store's differ by over 15 minutes; set the clock",
     "NoSuchBucket": "the account does not exist; pulumi up of the storage stack",
+    "directory not found": "the account does not exist; pulumi up of the storage stack",
     "ContainerNotFound": "the account does not exist; pulumi up of the storage stack",
     "AuthorizationPermissionMismatch": "this host's identity may not do that there; pulumi up of the storage stack",
     "AuthenticationFailed": "the account's key or this host's identity is not accepted there",
@@ -65,18 +71,18 @@ class Store:
             raise Problem(f"{self.endpoint}, {self.bucket}: {said(done.stderr)}")
         return done.stdout
 
+    @property
+    def lists_versions(self) -> bool:
+        """Whether :meth:`versions` has all of them."""
+        return self._versions is not None
+
     def url(self, key: str) -> str:
         return f"{REMOTE}:{self.bucket}/{key}"
 
     def list(self, prefix: str) -> list[dict[str, Any]]:
         """What is under a prefix: ``Path`` below it, ``Size``, ``ModTime`` (the store's)."""
         words = ["lsjson", "--recursive", "--files-only", "--no-mimetype", "--use-server-modtime"]
-        try:
-            found: list[dict[str, Any]] = json.loads(self._call(*words, self.url(prefix)))
-        except Problem as problem:
-            if "directory not found" in str(problem):
-                return []
-            raise
+        found: list[dict[str, Any]] = json.loads(self._call(*words, self.url(prefix)))
         return found
 
     def read(self, key: str) -> bytes:
@@ -108,11 +114,44 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         wanted = folder / ".wanted"
         wanted.write_text(names)
-        words = ["copy", "--no-traverse", "--transfers=8", "--ignore-checksum", "--ignore-size"]
+        # Without --no-traverse: rclone hangs when that meets errors (https://github.com/rclone/rclone/issues/7037).
+        words = ["copy", "--transfers=8", "--ignore-checksum", "--ignore-size", f"--files-from-raw={wanted}"]
         try:
-            self._call(*words, f"--files-from-raw={wanted}", self.url(prefix), folder)
+            self._copy([*words, self.url(prefix), str(folder)], folder)
         finally:
             wanted.unlink(missing_ok=True)
+
+    def _copy(self, words: Sequence[str], folder: Path) -> None:
+        """Copy into a folder as long as something arrives there: of a store that is gone, rclone asks for every single
+        object, seconds apart."""
+        with tempfile.TemporaryFile() as output:
+            process = self._start([*words, *PATIENCE], output)
+            try:
+                arrived, since = -1, time.monotonic()
+                while not _ended(process):
+                    if (now := size(folder)) != arrived:
+                        arrived, since = now, time.monotonic()
+                    elif time.monotonic() - since > STALLED:
+                        raise Problem(f"{self.endpoint}, {self.bucket}: the store has sent nothing for {STALLED} s")
+            finally:
+                process.kill()
+                process.wait()
+            output.seek(0)
+            if process.returncode:
+                raise Problem(f"{self.endpoint}, {self.bucket}: {said(output.read())}")
+
+    def _start(self, words: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(["rclone", *words], env=self._env, stdout=output, stderr=output)
+        except OSError as error:
+            raise Problem(f"rclone does not start: {error.strerror}") from None
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    """Within a second."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(1)
+    return process.returncode is not None
 
 
 def _remote(storage: dict[str, str]) -> dict[str, str]:
