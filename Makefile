@@ -29,23 +29,24 @@ env: ## Print the shell variables that make plain `pulumi` work, for eval
 	@$(PYTHON) airgap/environment
 	platform/local env
 
-# These wait for the platform most of the time; all others have a processor to themselves meanwhile.
-WITH_PLATFORM = $(addprefix tests/,backup conformance images integration platform)
-ASIDE = .stele/tests-aside.log
+# Lanes of `make test`, side by side, for each waits for something else most of the time. `aside`: whatever is in none.
+LANES = stacks backups aside
+stacks = conformance images integration
+backups = backup
+aside = $(filter-out $(stacks) $(backups) __pycache__,$(notdir $(patsubst %/,%,$(wildcard tests/*/))))
 
 .PHONY: test
 test: ## Run every test and check, from nothing
 	@$(PYTHON) airgap/install --dev
+	$(MAKE) --keep-going --jobs $(addprefix test-,$(LANES))
+
+# Each line has its lane's name before it, and is shown when it is complete. Who interrupts sees what was cut off.
+.PHONY: $(addprefix test-,$(LANES))
+$(addprefix test-,$(LANES)): test-%:
+	@unset MAKEFLAGS
 	eval "$$($(PYTHON) airgap/environment)"
-	others="$$(ls -d tests/*/ | sed 's,/$$,,' | grep -vxF -e tests/__pycache__ $(addprefix -e ,$(WITH_PLATFORM)))"
-	echo "beside these tests run those of: $$others; what they say is in $(ASIDE), and comes last" | tr '\n' ' '; echo
-	.venv/bin/python -m pytest -p no:cacheprovider $$others >$(ASIDE) 2>&1 & aside=$$!
-	trap 'kill "$$aside" 2>/dev/null || true' EXIT
-	failed=0
-	.venv/bin/python -m pytest $(WITH_PLATFORM) || failed=1
-	wait "$$aside" || failed=1
-	cat $(ASIDE)
-	exit "$$failed"
+	.venv/bin/python -u -m pytest -p no:cacheprovider $(addprefix tests/,$($*)) 2>&1 |
+		(trap '' INT; exec sed --unbuffered 's/^/$*: /')
 
 .PHONY: test-fast
 test-fast: ## Run the tests that need no engine
