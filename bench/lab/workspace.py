@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,8 +86,8 @@ class Workspace:
 
     def close(self) -> None:
         """Remove every stack and what its objects left in the engine, whatever happened before."""
-        for stack in reversed(self.stacks):
-            stack.remove()
+        with ThreadPoolExecutor(4) as pool:  # they wait for their containers most of the time
+            list(pool.map(Stack.remove, reversed(self.stacks)))
 
 
 @dataclass
