@@ -23,12 +23,15 @@ from typing import Any
 
 import yaml
 
+from commands.recover import RecoverError
 from commands.second_engine import EngineError, SecondEngine
-from commands.site import CHECKOUT, DrillError, Site
+from commands.site import CHECKOUT, DrillError, Site, needed
 from components.account_place import place_of
 from components.incarnation import newest_of
 
 BEFORE, AFTER = 200, 20  # orders placed before and after the backup
+# Of `make env`: what the stack is lost with, and what it comes back with.
+VARIABLES = ("DOCKER_HOST", "STELE_REGISTRY", "STELE_STORE", "STELE_STORE_ADMIN", "STELE_STORE_PASSAGE")
 
 
 def log(text: str) -> None:
@@ -64,9 +67,15 @@ class Clock:
 
 
 class Drill:
-    """One drill after another, each on a new engine."""
+    """One drill after another, each on a new engine.
+
+    Raises DrillError or EngineError when the stack could not come back: later would be too late.
+    """
 
     def __init__(self, stack: str) -> None:
+        SecondEngine.check()
+        for name in VARIABLES:
+            needed(os.environ, name)
         self.stack = stack
         config = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
         if "stele:storage" not in config:
@@ -242,7 +251,7 @@ def main() -> int:
                 f"medians of {arguments.times}: RTO {rto:.1f} s; new installation {new:.1f} s, copy of the same bytes "
                 f"{copied:.1f} s: RTO / both {rto / (new + copied):.2f}"
             )
-    except (DrillError, EngineError) as error:
+    except (DrillError, EngineError, RecoverError) as error:
         print(f"drill: {error}", file=sys.stderr)
         return 1
     finally:

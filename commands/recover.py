@@ -209,7 +209,7 @@ def remove_orphans(stack: str) -> None:
         for kind in (client.services, client.configs, client.secrets, client.networks):
             for item in kind.list(filters={"label": labels}):
                 if item.id not in known.ids and item.name in known.begun:
-                    _remove(item.name, item.remove)
+                    remove(item.name, item.remove)
                     say(f"removed {item.name}, which the killed update had begun to create")
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise RecoverError(f"the Docker engine at {os.environ.get('DOCKER_HOST', '(default)')}: {error}") from error
@@ -230,14 +230,14 @@ def refuse_strangers(client: Any, stack: str, labels: list[str], known: Known) -
             )
 
 
-def _remove(name: str, remove: Callable[[], object]) -> None:
-    """Remove one object, waiting for the tasks that still hold it."""
+def remove(name: str, once: Callable[[], object]) -> None:
+    """Remove one object, waiting for the tasks that still hold it. Raises RecoverError when they do not let go."""
     import docker
 
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            remove()
+            once()
         except docker.errors.NotFound:
             return
         except docker.errors.APIError as error:

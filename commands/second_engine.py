@@ -58,6 +58,15 @@ class SecondEngine:
         self._run = Path(f"/run/stele-{name}")
         self._processes: list[subprocess.Popen[bytes]] = []
 
+    @staticmethod
+    def check() -> None:
+        """Raises EngineError where none can be started: asked before anything is lost that is to come back on one."""
+        if os.geteuid() != 0:
+            raise EngineError("a second engine needs root (network namespaces): sudo, or a machine of your own")
+        for program in ("ip", "nsenter", "unshare", "dockerd", "haproxy"):
+            if shutil.which(program, path=_path()) is None:
+                raise EngineError(f"{program} is not installed: apt-get install iproute2 util-linux docker.io haproxy")
+
     @property
     def host(self) -> str:
         """Its DOCKER_HOST."""
@@ -80,11 +89,7 @@ class SecondEngine:
             raise
 
     def _start(self) -> None:
-        if os.geteuid() != 0:
-            raise EngineError("a second engine needs root (network namespaces): sudo, or a machine of your own")
-        for program in ("ip", "nsenter", "unshare", "dockerd", "haproxy"):
-            if shutil.which(program, path=_path()) is None:
-                raise EngineError(f"{program} is not installed: apt-get install iproute2 util-linux docker.io haproxy")
+        self.check()
         self.remove()  # of one that was killed
         (self._folder / "cgroup").mkdir(parents=True)
         self._run.mkdir(parents=True)
@@ -100,7 +105,10 @@ class SecondEngine:
         enter = ["nsenter", f"--net=/run/netns/{self.name}", "unshare", "-m", "--propagation", "private"]
         self._spawn("engine", [*enter, "sh", "-c", _MOUNTS, "sh", str(self._folder / "cgroup"), *engine])
         self._await()
-        self.client().swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
+        try:
+            self.client().swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
+        except (DockerException, OSError) as error:  # those of requests are OSErrors
+            raise EngineError(f"the second engine starts no Swarm: {' '.join(str(error).split())}") from error
 
     def _spawn(self, name: str, command: list[str]) -> None:
         with (self._folder / f"{name}.log").open("wb") as log:

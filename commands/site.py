@@ -7,13 +7,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import docker
 import yaml
+from docker.errors import DockerException
 
+from commands.recover import remove
 from commands.second_engine import SecondEngine
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -24,6 +28,13 @@ KIT = ("encryptionsalt",)
 
 class DrillError(Exception):
     """The drill cannot go on; the text is one line."""
+
+
+def needed(env: Mapping[str, str], name: str) -> str:
+    """A variable of `make env`. Raises DrillError when it is not set."""
+    if not env.get(name):
+        raise DrillError(f'{name} is not set: eval "$(make -s env)"')
+    return env[name]
 
 
 def run(*command: str, env: Mapping[str, str], cwd: Path, stdin: str | None = None) -> str:
@@ -63,6 +74,16 @@ class Site:
             "STELE_RELEASES": str(releases or folder / "releases"),
         }
         return cls(stack, storage, folder / "project", env, engine)
+
+    @contextmanager
+    def client(self, timeout: int) -> Iterator[Any]:
+        """A client of its engine, which answers within ``timeout`` seconds. DrillError when it refuses or is gone."""
+        host = needed(self.env, "DOCKER_HOST")
+        try:
+            with closing(docker.DockerClient(base_url=host, version="auto", timeout=timeout)) as client:
+                yield client
+        except (DockerException, OSError) as error:  # those of requests are OSErrors
+            raise DrillError(f"the engine at {host}: {' '.join(str(error).split())}; make dev") from error
 
     def pulumi(self, *words: str) -> str:
         """The real CLI here."""
@@ -105,15 +126,17 @@ class Site:
 
     def runner(self, *words: str) -> str:
         """A command in the task runner's container."""
-        client: Any = docker.DockerClient(base_url=self.env["DOCKER_HOST"], version="auto", timeout=3600)
         services = set(self.outputs(self.stack)["services"].values())
-        runners = client.containers.list(filters={"label": "stele.family=task-runner"})
-        ours = [each for each in runners if each.labels.get("com.docker.swarm.service.name") in services]
-        if not ours:
-            raise DrillError(f"no task runner of {self.stack} runs; pulumi up -s {self.stack}")
-        status, said = ours[0].exec_run(["/opt/stele/backup", *words])
+        with self.client(timeout=3600) as client:
+            # One of another stack may go meanwhile.
+            runners = client.containers.list(filters={"label": "stele.family=task-runner"}, ignore_removed=True)
+            ours = [each for each in runners if each.labels.get("com.docker.swarm.service.name") in services]
+            if not ours:
+                raise DrillError(f"no task runner of {self.stack} runs; pulumi up -s {self.stack}")
+            status, said = ours[0].exec_run(["/opt/stele/backup", *words])
         if status:
-            raise DrillError(f"backup: {said.decode(errors='replace').strip().splitlines()[-1]}")
+            lines = said.decode(errors="replace").strip().splitlines() or ["no reason given"]  # it was killed
+            raise DrillError(f"backup: {lines[-1]}")
         return str(said.decode())
 
     def fence(self) -> None:
@@ -132,19 +155,24 @@ class Site:
             self.engine.remove()
             shutil.rmtree(self.folder.parent, ignore_errors=True)
             return
-        lose(docker.DockerClient(base_url=self.env["DOCKER_HOST"], version="auto", timeout=120), self.stack)
+        with self.client(timeout=120) as client:
+            lose(client, self.stack)
         self.pulumi("stack", "rm", self.stack, "--force", "--preserve-config", "--yes")
 
 
 def lose(client: Any, stack: str) -> None:
-    """Remove what carries a stack's label in an engine, volumes included, and nothing else."""
+    """Remove what carries a stack's label in an engine, volumes included, and nothing else.
+
+    Swarm takes tasks down meanwhile: what they still hold is waited for. Raises RecoverError when they do not let go.
+    """
     label = f"{LABEL}={stack}"
-    names = [service.name for service in client.services.list(filters={"label": label})]
-    for service in client.services.list(filters={"label": label}):
-        service.remove()
-    for name in names:
-        for container in client.containers.list(all=True, filters={"label": f"com.docker.swarm.service.name={name}"}):
-            container.remove(force=True)
+    services = client.services.list(filters={"label": label})
+    for service in services:
+        remove(service.name, service.remove)
+    for service in services:
+        tasks = {"label": f"com.docker.swarm.service.name={service.name}"}
+        for container in client.containers.list(all=True, filters=tasks, ignore_removed=True):
+            remove(container.name, partial(container.remove, force=True))
     for kind in (client.configs, client.secrets, client.networks, client.volumes):
         for found in kind.list(filters={"label": label}):
-            found.remove()
+            remove(found.name, found.remove)

@@ -8,7 +8,6 @@ runner writes it (runtimes/task-runner/runner/repository.py).
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 import re
 import subprocess
@@ -22,6 +21,7 @@ from typing import Any
 from components.account_place import AccountPlace, place_of
 from components.boundary import CHECKOUT
 from components.places import ReleaseError
+from components.signature import signed, signing_key
 from components.storage_reference import Account
 
 _RECORD = re.compile(r"backups/[^/]+/records/(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)\.([0-9a-f]{64})\.json")
@@ -106,9 +106,9 @@ def _of_records(place: AccountPlace, question: Mapping[str, Any]) -> Status:
     )
     if not listed:
         return Status(health="yellow", reason="there is no backup yet", last=None, backups=())
-    signing = hashlib.scrypt(key.encode(), salt=b"stele backup record", n=2**14, r=8, p=1, dklen=32)
+    signing = signing_key(key)
 
-    def signed(*only: str) -> Iterator[dict[str, Any]]:
+    def records(*only: str) -> Iterator[dict[str, Any]]:
         """Records of this stack, newest first, and nobody's copies of one from elsewhere."""
         for name, digest, path in reversed(listed):
             if name in only or not only:
@@ -117,10 +117,10 @@ def _of_records(place: AccountPlace, question: Mapping[str, Any]) -> Status:
                     yield record
 
     names = tuple(dict.fromkeys(name for name, _, _ in listed))
-    if wanted in names and not any(record.get("result") == "verified" for record in signed(wanted)):
+    if wanted in names and not any(record.get("result") == "verified" for record in records(wanted)):
         names = tuple(name for name in names if name != wanted)
     failed: str | None = None
-    for record in signed():
+    for record in records():
         if record.get("result") == "verified":
             return _by_age(record, names) if failed is None else _yellow(failed, record["name"], names)
         if record.get("result") == "failed" and failed is None:
@@ -141,16 +141,13 @@ def _has_been(name: str) -> bool:
         return False
 
 
-def _record(text: bytes, digest: str, signing: bytes) -> dict[str, Any]:
+def _record(text: bytes, digest: str, key: bytes) -> dict[str, Any]:
     """A record; empty for what is none, or not signed with the stack's key: whoever has the account's keys may add what
     they like, and must not be able to stop a plan by it."""
     try:
         record = json.loads(text) if hashlib.sha256(text).hexdigest() == digest else {}
-        # ASCII, as the runner writes it: components.manifest.canonical is another text.
-        said = json.dumps({**record, "signature": ""}, sort_keys=True, separators=(",", ":")).encode()
-        signed = hmac.new(signing, said, "sha256").hexdigest()
-        return dict(record) if hmac.compare_digest(signed, str(record["signature"])) else {}
-    except (KeyError, RecursionError, TypeError, ValueError):
+        return dict(record) if signed(record, key) else {}
+    except (RecursionError, TypeError, ValueError):
         return {}
 
 

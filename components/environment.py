@@ -169,6 +169,7 @@ class Environment(pulumi.ComponentResource):
             settings=settings,
             vendor=vendor_of(self._settings.vendor),
             folder=self._settings.releases,
+            key=self._settings.secrets.get("backup-key", ""),
             before=before,
         )
         return Installation(f"{self._name}-installation", args, self._child)

@@ -13,6 +13,7 @@ from typing import Any
 from components.account_place import AccountPlace
 from components.manifest import Manifest, canonical, digest_of
 from components.places import ReleaseError
+from components.signature import signature, signed, signing_key
 
 
 def incarnation_of(stack: str, manifest: Manifest, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,16 +30,19 @@ def incarnation_of(stack: str, manifest: Manifest, settings: Mapping[str, Any]) 
     }
 
 
-def record(account: AccountPlace, incarnation: Mapping[str, Any]) -> str:
-    """Write an incarnation unless the newest is the same; its key either way. Raises ReleaseError."""
+def record(account: AccountPlace, incarnation: Mapping[str, Any], passphrase: str) -> str:
+    """Write an incarnation unless the newest is the same; its key either way. ``passphrase``: the stack's
+    ``backup-key``, which signs it; empty without backups. Raises ReleaseError."""
+    signing = signing_key(passphrase) if passphrase else b""
     newest = newest_of(account, incarnation["stack"])
-    if newest is not None and _content(account.read(newest)) == incarnation:
+    if newest is not None and _content(account.read(newest), signing) == incarnation:
         return newest
     now = datetime.now(UTC)
     name = f"{now:%Y%m%dT%H%M%SZ}-{digest_of(incarnation).removeprefix('sha256:')[:12]}.json"
     key = _folder(incarnation["stack"]) + name
-    account.write(key, canonical({**incarnation, "recorded": now.isoformat(timespec="seconds")}))
-    if _content(account.read(key)) != incarnation:
+    document = {**incarnation, "recorded": now.isoformat(timespec="seconds")}
+    account.write(key, canonical(document | ({"signature": signature(document, signing)} if signing else {})))
+    if _content(account.read(key), signing) != incarnation:
         raise ReleaseError(f"{account.bucket}/{key}: holds something else already; pulumi up again")
     return key
 
@@ -56,10 +60,12 @@ def _folder(stack: str) -> str:
     return f"stacks/{stack}/incarnations/"
 
 
-def _content(body: bytes | None) -> object:
-    """What was recorded; None for what is no incarnation, which is not in the way of one."""
+def _content(body: bytes | None, signing: bytes) -> object:
+    """What was recorded; None for what is no incarnation, or not signed, which is not in the way of one."""
     try:
         found = json.loads(body or b"")
-        return {key: value for key, value in found.items() if key != "recorded"}
-    except (AttributeError, ValueError):
+        if signing and not signed(found, signing):
+            return None
+        return {key: value for key, value in found.items() if key not in {"recorded", "signature"}}
+    except (AttributeError, RecursionError, ValueError):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -13,7 +13,7 @@ import pulumi_command as command
 from components.account_place import place_of
 from components.boundary import CHECKOUT
 from components.manifest import Manifest, canonical
-from components.release_commands import CUSTOMER, PENDING, VENDOR
+from components.release_commands import CUSTOMER, KEY, PENDING, VENDOR
 from components.storage_reference import Account
 
 
@@ -27,6 +27,7 @@ class InstallationArgs:
     settings: Mapping[str, Any]
     vendor: Account | None
     folder: str
+    key: str = field(default="", repr=False)  # the stack's `backup-key`, which signs the record
     before: str = ""  # what the last `up` put out
 
 
@@ -58,7 +59,8 @@ class Installation(pulumi.ComponentResource):
             update=install,
             delete="true",  # what was stored stays
             stdin=canonical(wanted).decode(),
-            environment=accounts({CUSTOMER: args.account, VENDOR: args.vendor}),
+            environment=accounts({CUSTOMER: args.account, VENDOR: args.vendor})
+            | ({KEY: pulumi.Output.secret(args.key)} if args.key else {}),
             dir=str(CHECKOUT),
             opts=pulumi.ResourceOptions(parent=self),
         )

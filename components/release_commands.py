@@ -21,13 +21,14 @@ from components.recipe import RecipeError
 from components.release_store import ReleaseStore, store_of
 
 PENDING = "pending since "
-VENDOR, CUSTOMER = "STELE_VENDOR_ACCOUNT", "STELE_CUSTOMER_ACCOUNT"
+VENDOR, CUSTOMER, KEY = "STELE_VENDOR_ACCOUNT", "STELE_CUSTOMER_ACCOUNT", "STELE_BACKUP_KEY"
 USAGE = f"""\
 usage: python -m components.release_store publish FOLDER < content.json
        python -m components.release_store copy FOLDER PRODUCT VERSION
        python -m components.release_store install FOLDER < installation.json
 FOLDER has the releases, or caches those of the account in {VENDOR}; copy and install write to the account in
-{CUSTOMER}. An account: what `pulumi stack output --json --show-secrets -s STORAGE-STACK` prints."""
+{CUSTOMER}, and install signs with {KEY}, if that is set.
+An account: what `pulumi stack output --json --show-secrets -s STORAGE-STACK` prints."""
 
 
 def main(arguments: list[str]) -> int:
@@ -72,7 +73,7 @@ def _install(source: ReleaseStore, customer: AccountPlace, wanted: dict[str, Any
         raise ReleaseError(f"release {manifest.version} became another one ({manifest.digest}) meanwhile; pulumi up")
     try:
         copy(source, customer, manifest.product, manifest.version)
-        return record(customer, incarnation_of(wanted["stack"], manifest, wanted["settings"]))
+        return record(customer, incarnation_of(wanted["stack"], manifest, wanted["settings"]), _key())
     except ReleaseError as error:
         # A stack that runs must be able to go back on a day when the store is down. The next `up` tries again.
         if not os.environ.get("PULUMI_COMMAND_STDOUT"):
@@ -96,6 +97,11 @@ def _customer() -> AccountPlace:
     if found is None:
         raise ReleaseError(f"{CUSTOMER}: not set; let it hold the outputs of the customer's storage stack as JSON")
     return found
+
+
+def _key() -> str:
+    """The stack's ``backup-key``."""
+    return os.environ.get(KEY, "")
 
 
 def _git(*arguments: str) -> str | None:

@@ -10,7 +10,10 @@ from typing import Any
 
 from components.object_lock import ObjectLockStore, Terms
 from components.object_lock_keys import Keys, client, policy
+from components.signature import signature, signing_key
 from tests.storage.conftest import ADMINISTRATOR, Gateway
+
+BACKUP_KEY = "key-of-the-tests"
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,21 @@ class Account:
         """Bytes of all versions."""
         return sum(version["Size"] for version in self.versions(prefix))
 
+    def repositories(self, stack: str = "shop") -> set[str]:
+        """The names of a stack's repositories."""
+        return {version["Key"].split("/")[2] for version in self.versions(f"backups/{stack}/")} - {"records"}
+
     def put(self, key: str, content: bytes) -> None:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
 
     def incarnation(self, stack: str, version: str, vanilla: bytes | None = None) -> None:
         """What `pulumi up` leaves in the account of a stack."""
-        document: dict[str, Any] = {"version": version}
+        document: dict[str, Any] = {"stack": stack, "version": version}
         if vanilla is not None:
             digest = hashlib.sha256(vanilla).hexdigest()
             document["vanilla"] = {"key": f"releases/orders/{digest}.tar", "digest": f"sha256:{digest}"}
             self.put(f"releases/orders/{digest}.tar", vanilla)
+        document["signature"] = signature(document, signing_key(BACKUP_KEY))
         self.put(f"stacks/{stack}/incarnations/{version}.json", json.dumps(document).encode())
 
 

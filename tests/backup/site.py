@@ -11,13 +11,14 @@ from typing import Any
 
 from docker.types import Mount
 
+from tests.backup.account import BACKUP_KEY
 from tests.backup.engine import Box, Engine, Refused, bound, wait_until
 
 HERE = Path(__file__).parent
 # To try a changed runner without building its image: the folder with its package.
 RUNNER = os.environ.get("STELE_TEST_RUNNER", "")
 CAPTURES = {"broker": "messages", "database": "database", "notify": "files"}
-SECRETS = {"database-password": "correct-horse-battery", "broker-password": "staple", "backup-key": "key-of-the-tests"}
+SECRETS = {"database-password": "correct-horse-battery", "broker-password": "staple", "backup-key": BACKUP_KEY}
 
 
 @dataclass

@@ -109,6 +109,19 @@ def test_a_file_that_changes_meanwhile_is_read_again(site: Site) -> None:
     site.runner.shell("rm /data/volumes/notify/big")
 
 
+def test_a_file_that_goes_meanwhile_costs_no_repository(site: Site, account: Account) -> None:
+    site.runner.shell(
+        "cd /data/volumes/notify && head -c 20000000 /dev/urandom >big && "
+        "{ until [ -e /data/capture/contents.json ]; do sleep 0.01; done; rm big; } >/dev/null 2>&1 &"
+    )
+    before = account.repositories()
+    name = site.backup()["name"]
+    assert account.repositories() == before
+    again = site.restore("again", restore=name)
+    again.load()
+    assert again.files() == site.files()
+
+
 def test_what_cannot_be_restored_again_is_recorded_and_never_chosen(site: Site) -> None:
     good = site.backup()["name"]
     # A scratch folder that cannot be: the verification fails, whatever was stored.
@@ -257,6 +270,13 @@ def test_a_lost_database_is_not_taken_for_a_new_one(sites: Callable[..., Site]) 
     site.database.start()
     wait_until("its end", lambda: not site.database.running())
     assert "the volume was loaded, and its database is gone" in site.database.log()
+    # Nor by the runner, which migrates a database that nobody serves.
+    with pytest.raises(
+        Refused, match=r"cannot start: database: the volume was loaded, and its database is gone: to load"
+    ):
+        site.runner_again()
+    site.runner.shell("rm /data/volumes/database/.stele/loaded")
+    assert site.runner_again()["empty"] == ["database"]
 
 
 def test_the_broker_answers_while_messages_flow(sites: Callable[..., Site]) -> None:

@@ -125,3 +125,4 @@ def test_the_stores_disk_is_full(
     again = site.restore("again", restore=name)
     again.load()
     assert again.content() == content
+    assert len(account.repositories()) == 1  # what was stored before the disk was full is not stored again

@@ -27,11 +27,13 @@ def vanilla(name: str) -> bytes:
 
 
 def command(
-    *arguments: str, vendor: Bucket | None = None, customer: Bucket | None = None, stdin: Any = None
+    *arguments: str, vendor: Bucket | None = None, customer: Bucket | None = None, stdin: Any = None, key: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """`python -m components.release_store`, as the engine runs it."""
     accounts = {"STELE_VENDOR_ACCOUNT": vendor, "STELE_CUSTOMER_ACCOUNT": customer}
-    env = os.environ | {name: bucket.to_json() for name, bucket in accounts.items() if bucket}
+    env = (
+        os.environ | {"STELE_BACKUP_KEY": key} | {name: bucket.to_json() for name, bucket in accounts.items() if bucket}
+    )
     line = [sys.executable, "-m", "components.release_store", *arguments]
     return subprocess.run(line, cwd=ROOT, env=env, input=json.dumps(stdin), capture_output=True, text=True)
 

@@ -16,6 +16,7 @@ from components.bucket import Bucket
 from components.manifest import canonical, digest_of, manifest_of, sha256
 from components.release_commands import PENDING
 from components.release_store import ReleaseStore, store_of
+from components.signature import signed, signing_key
 from tests.unit.releases import release
 
 from .conftest import Gateway, free_port
@@ -121,6 +122,28 @@ def test_junk_among_the_incarnations_is_in_nobodys_way(customer: Bucket, tmp_pat
     done = command("install", str(tmp_path), customer=customer, stdin=wanted())
     assert done.returncode == 0, done.stderr
     assert json.loads(customer.read(done.stdout.strip()) or b"")["version"] == "1.0.0"
+
+
+def test_an_incarnation_is_signed_and_one_that_is_not_is_in_nobodys_way(customer: Bucket, tmp_path: Path) -> None:
+    store_of(str(tmp_path), None).publish(CONTENT, {}, vanilla)
+    mine, theirs = (signing_key(key) for key in ("mine", "theirs"))
+
+    def install(key: str) -> str:
+        done = command("install", str(tmp_path), customer=customer, stdin=wanted(), key=key)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    first = install("mine")
+    document = json.loads(customer.read(first) or b"")
+    assert (signed(document, mine), signed(document, theirs)) == (True, False)
+    assert not signed(document | {"version": "2.0.0"}, mine)
+    assert install("mine") == first
+    time.sleep(1.1)  # their names have seconds
+    unsigned = {name: value for name, value in document.items() if name != "signature"}
+    customer.write("stacks/dev/incarnations/99991231T235959Z-aaaaaaaaaaaa.json", canonical(unsigned))
+    again = install("mine")
+    assert again != first
+    assert signed(json.loads(customer.read(again) or b""), mine)
 
 
 def test_another_release_under_the_wanted_version_is_not_installed(customer: Bucket, tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ class Installed:
             settings={"sizing": {"default": "S"}},
             vendor=vendor,
             folder="/re leases",
+            key="secret-of-backups",
         )
         self.outputs = {"incarnation": Installation("dev", args).incarnation}
 
@@ -73,7 +74,9 @@ def test_an_installation_hands_over_what_is_wanted_and_the_accounts_as_secrets(d
         "manifest": manifest_of({"content": release("1.0.0"), "provenance": {}}).digest,
         "settings": {"sizing": {"default": "S"}},
     }
-    handed = {name: json.loads(text) for name, text in inputs["environment"]["value"].items()}
+    given = dict(inputs["environment"]["value"])
+    assert given.pop("STELE_BACKUP_KEY") == "secret-of-backups"
+    handed = {name: json.loads(text) for name, text in given.items()}
     assert {name: found["bucket"] for name, found in handed.items()} == {
         "STELE_CUSTOMER_ACCOUNT": "stele-acme",
         "STELE_VENDOR_ACCOUNT": "stele-vendor",

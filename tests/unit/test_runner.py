@@ -21,7 +21,7 @@ import pytest
 
 # A package of an image, not of the project.
 sys.path.append(str(Path(__file__).parents[2] / "runtimes/task-runner"))
-from runner import management, pacing, serve, store
+from runner import management, night, pacing, serve, store
 from runner.files import write
 from runner.problem import Problem, of_the_disk
 from runner.repository import parsed, signature, signed, signing_key
@@ -92,7 +92,7 @@ def backups(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         return 0
 
     monkeypatch.setattr(serve, "DATA", tmp_path)
-    monkeypatch.setattr(serve, "STATUS", tmp_path / "status.json")
+    monkeypatch.setattr(night, "STATUS", tmp_path / "status.json")
     monkeypatch.setattr(serve, "paced", paced)
     monkeypatch.setattr(time, "sleep", sleep)
     return begun
@@ -203,7 +203,8 @@ def kill_the_first_of(stops: list[list[int]]) -> None:
 def test_health(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: dict[str, Any], expected: tuple[str, str]
 ) -> None:
-    monkeypatch.setattr(management, "STATUS", tmp_path / "status.json")
+    for module in (management, night):
+        monkeypatch.setattr(module, "STATUS", tmp_path / "status.json")
     write(tmp_path / "status.json", status)
     assert management.health(4600) == expected
     assert f"stele_backup_healthy {int(expected[0] == 'green')}\n" in management.metrics(4600)
@@ -267,28 +268,88 @@ def test_a_full_disk_is_told_with_its_mend() -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "expected"),
+    ("copying", "listing", "expected"),
     [
-        ("sleep 987", "http://store, stele-acme: the store has sent nothing for 2 s"),
-        ('for i in 1 2 3 4; do printf more >> "$folder/object"; sleep 1; done', None),
-        ("echo 'Failed to copy: AccessDenied' >&2; exit 1", "AccessDenied: the account's keys do not allow it"),
+        (
+            "exec sleep 987",
+            "echo 'no such host' >&2; exit 1",
+            "no such host: the store's name is unknown; mend the address",
+        ),
+        ("exec sleep 987", "exec sleep 987", "http://store, stele-acme: the store does not answer within 1 s"),
+        ("exec sleep 987", "echo '[]'", None),
+        ("echo InternalError >&2; exit 1", "echo '[]'", None),
+        ('for i in 1 2 3 4; do printf more >> "$folder/object"; sleep 1; done', "exit 1", None),
+        (
+            "echo 'Failed to copy: AccessDenied' >&2; exit 1",
+            "echo '[]'",
+            "AccessDenied: the account's keys do not allow",
+        ),
     ],
 )
 def test_a_copy_goes_on_as_long_as_something_arrives(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, expected: str | None
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, copying: str, listing: str, expected: str | None
 ) -> None:
     (tmp_path / "bin").mkdir()
-    rclone = tmp_path / "bin/rclone"
-    rclone.write_text(f"#!/bin/bash\nfolder={tmp_path}/copied\n{program}\n")
+    rclone, copied = tmp_path / "bin/rclone", tmp_path / "copied"
+    rclone.write_text(f"#!/bin/bash\nfolder={copied}\ncase $1 in copy) {copying} ;; *) {listing} ;; esac\n")
     rclone.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setattr(store, "STALLED", 2)
+    monkeypatch.setattr(store, "LISTED", 1)
     monkeypatch.setattr(store, "secret", lambda name: name)
     account = store.Store({"endpoint": "http://store", "bucket": "stele-acme", "access_key": "stele-acme"})
     if expected is None:
-        account.fetch("backups", ["object"], tmp_path / "copied")
-        assert (tmp_path / "copied/object").read_text() == "more" * 4
-        return
-    with pytest.raises(Problem, match=expected):
-        account.fetch("backups", ["object"], tmp_path / "copied")
-    assert not [*(tmp_path / "copied").iterdir()]
+        account.fetch("backups", ["object"], copied)
+    else:
+        with pytest.raises(Problem, match=expected):
+            account.fetch("backups", ["object"], copied)
+    assert [path.read_text() for path in copied.iterdir()] == ["more" * 4] * ("more" in copying)
+
+
+def test_a_success_of_the_future_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for module in (management, night):
+        monkeypatch.setattr(module, "STATUS", tmp_path / "status.json")
+    write(tmp_path / "status.json", {"success": 1e9 + 90 * 86400, "reason": ""})
+    assert management.health(1e9) == ("yellow", "there is no backup yet")
+    assert night.last_success(1e9) == 0
+
+
+class Listed:
+    """A store with these objects, the newest last."""
+
+    def __init__(self, *documents: Any) -> None:
+        self.texts = [text if isinstance(text, bytes) else json.dumps(text).encode() for text in documents]
+
+    def list(self, _: str) -> list[dict[str, Any]]:
+        return [{"Path": str(number), "ModTime": f"{number:03}"} for number in range(len(self.texts))]
+
+    def read(self, key: str) -> bytes:
+        return self.texts[int(key.rpartition("/")[2])]
+
+
+def incarnation(version: str, key: str = "mine", **more: str) -> dict[str, Any]:
+    document = {"stack": "acme", "version": version} | more
+    return document | {"signature": signature(document, signing_key(key))}
+
+
+@pytest.mark.parametrize(
+    ("documents", "expected"),
+    [
+        ([], {}),
+        ([b"junk", b"[" * 99999, {"version": "1"}, "text"], {}),
+        ([incarnation("1"), incarnation("2"), incarnation("3", "theirs"), b"["], incarnation("2")),
+        ([incarnation("1"), incarnation("2", stack="another's")], incarnation("1")),
+        ([incarnation("1"), incarnation("2") | {"version": "3"}], incarnation("1")),
+    ],
+)
+def test_an_incarnation_counts_when_it_is_signed(
+    monkeypatch: pytest.MonkeyPatch, documents: list[Any], expected: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(night, "secret", lambda _: "mine")
+    assert night.newest_incarnation(Listed(*documents), "acme") == expected  # type: ignore[arg-type]
+
+
+def test_a_new_installation_begins_with_nobody_elses_incarnation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(night, "secret", lambda _: "mine")
+    with pytest.raises(Problem, match="2 incarnations of acme, none signed with this backup-key; pulumi up -s acme"):
+        night.newest_incarnation(Listed({"stack": "acme"}, incarnation("1", "theirs")), "acme")  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from .settings import FLOWS, Settings, secret
 
 BIN = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), Path("/usr/bin"))
 PORT = "5432"
+DUMP_PATIENCE = 60  # seconds for a lock
 LOCK_PATIENCE = 5  # seconds: whoever reads the table queues behind a migration that waits, e.g. for a night's dump
 SUPERUSER = "stele"
 # What a database is at before any migration has said otherwise.
@@ -103,7 +104,7 @@ class Database:
         # psql holds the snapshot while pg_dump reads it.
         dump = (
             f'{BIN}/pg_dump --snapshot="$STELE_SNAPSHOT" --no-owner --no-privileges --file="$STELE_DUMP" '
-            f"--restrict-key={_restrict_key()}"
+            f"--lock-wait-timeout={DUMP_PATIENCE}s --restrict-key={_restrict_key()}"
         )
         script = f"""
             begin transaction isolation level repeatable read read only;
@@ -117,6 +118,8 @@ class Database:
         said = replace(self, env=self.env | env).psql(*words, data=script).splitlines()
         if "complete" not in said:
             wrong = next((line for line in said if line.startswith("pg_dump: ")), "pg_dump gave no reason")
+            if "lock timeout" in wrong:
+                wrong += f": a table is locked for over {DUMP_PATIENCE} s; end what holds it (pg_stat_activity)"
             raise Problem(f"database {self.name}: {wrong}")
         said.remove("complete")
         return {name: int(count) for name, count in (line.split("|") for line in said if line)}

@@ -147,8 +147,9 @@ class Load:
     def _open(self) -> None:
         """From here on the runtimes may use their volumes."""
         volume = self.settings.volume("database")
+        if self.placed:
+            os.sync()  # before anything says that it is there
         if volume in self.placed and volume is not None:
-            os.sync()
             (volume.path / "postgres.new").replace(volume.path / "postgres")
             synchronise(volume.path)
         for volume in self.placed:
@@ -200,6 +201,11 @@ class Load:
         while True:
             with (volume.path / ".stele-lock").open("w") as lock:
                 if _locked(lock.fileno()):
+                    if not (volume.path / "postgres" / "PG_VERSION").exists():
+                        raise Problem(
+                            f"{volume.name}: the volume was loaded, and its database is gone: to load it again, remove "
+                            ".stele/loaded in it"
+                        )
                     with database.cluster(volume.path / "postgres", DATA / "sockets", self.settings) as resting:
                         yield resting
                     return

@@ -8,7 +8,7 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from .files import read
-from .night import STATUS
+from .night import STATUS, last_success
 
 PATIENCE = timedelta(hours=26)  # a night, and two hours to make up for a late one
 
@@ -18,11 +18,11 @@ def health(now: float) -> tuple[str, str]:
     status = read(STATUS)
     if status.get("reason"):
         return "yellow", f"the last backup failed: {status['reason']}"
-    if not status.get("success"):
+    if not (success := last_success(now)):
         return "yellow", "there is no backup yet"
-    age = timedelta(seconds=int(now - status["success"]))
+    age = timedelta(seconds=max(0, int(now - success)))
     # By its end: a long night is late by nothing.
-    late = now - status.get("finished", status["success"]) > PATIENCE.total_seconds()
+    late = now - status.get("finished", success) > PATIENCE.total_seconds()
     return "yellow" if late else "green", f"the last backup is {age} old"
 
 

@@ -15,8 +15,8 @@ from .capture import CAPTURED, Changed, capture, unchanged
 from .files import read, sha256, write
 from .log import log
 from .problem import Problem, of_the_disk
-from .repository import Backups, Damaged
-from .settings import DATA, Settings
+from .repository import SKEW, Backups, Damaged, signed, signing_key
+from .settings import DATA, Settings, secret
 from .store import Store
 from .verify import verify
 
@@ -39,6 +39,7 @@ def alone() -> Iterator[None]:
 def back_up(settings: Settings) -> dict[str, Any]:
     """Make one backup and verify it; returns its record. Raises Problem, after that was recorded too."""
     with alone():
+        HURRY.unlink(missing_ok=True)  # of one that was killed
         started, clock = datetime.now(UTC), time.monotonic()
         name = f"{started:%Y-%m-%dT%H-%M-%SZ}"
         record: dict[str, Any] = {"format": 1, "name": name, "stack": settings.stack, "started": stamp(started)}
@@ -80,8 +81,8 @@ def _stored(
     incarnation = newest_incarnation(backups.store, settings.stack)
     for attempt in range(1, TRIES + 1):
         contents, paths = capture(settings, name, {"incarnation.json": incarnation})
-        stored = backups.store_tree(DATA, paths, moment, fresh=fresh)
         try:
+            stored = backups.store_tree(DATA, paths, moment, fresh=fresh)
             unchanged(contents)
             HURRY.unlink(missing_ok=True)
             break
@@ -106,17 +107,23 @@ def _stored(
 def newest_incarnation(store: Store, stack: str) -> dict[str, Any]:
     """The stack's exact configuration and release, as `pulumi up` recorded it last; empty when it never did.
 
-    The newest by the store's clock: whose own was wrong must not hide what comes after. What is no incarnation is in
-    nobody's way.
+    The newest by the store's clock: whose own was wrong must not hide what comes after. What is no incarnation, or not
+    signed with this ``backup-key``, is in nobody's way. Raises Problem when no other one is there: a new installation
+    loads what its incarnation names.
     """
-    prefix = f"stacks/{stack}/incarnations"
+    prefix, strange, key = f"stacks/{stack}/incarnations", 0, signing_key(secret("backup-key"))
     for entry in sorted(store.list(prefix), key=lambda entry: str(entry["ModTime"]), reverse=True):
         try:
             found = json.loads(store.read(f"{prefix}/{entry['Path']}"))
-        except ValueError:
+        except (RecursionError, ValueError):
             continue
-        if isinstance(found, dict) and "version" in found:
+        if not isinstance(found, dict) or found.get("stack") != stack:
+            continue
+        if signed(found, key):
             return found
+        strange += 1
+    if strange:
+        raise Problem(f"{strange} incarnations of {stack}, none signed with this backup-key; pulumi up -s {stack}")
     return {}
 
 
@@ -129,6 +136,12 @@ def _keep_failure(backups: Backups, failure: dict[str, Any]) -> None:
 
 def stamp(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")
+
+
+def last_success(now: float) -> float:
+    """When the last backup began that was verified; 0 for none. One of the future is none: the clock was wrong then."""
+    success: float = read(STATUS).get("success", 0)
+    return success if success <= now + SKEW.total_seconds() else 0
 
 
 def _remember(record: dict[str, Any], seconds: float) -> None:

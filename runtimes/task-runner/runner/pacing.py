@@ -25,7 +25,8 @@ def paced(command: Sequence[str], hurry: Path) -> int:
 
     However it ends, killed or by an exception here, all that it started ends with it.
     """
-    process = subprocess.Popen(command)
+    # Killed with whoever would let it go on (prctl(2), PR_SET_PDEATHSIG).
+    process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command])
     idle, stopped = 0.0, [process.pid]
     try:
         while True:

@@ -14,14 +14,16 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from .capture import Changed
 from .files import is_content
 from .log import log
 from .problem import Problem
 from .settings import DATA, secret
-from .store import REMOTE, Store, run
+from .store import REMOTE, Failed, Store, run
 
 NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
 _RECORD = re.compile(rf"({NAME.pattern})\.([0-9a-f]{{64}})\.json")
@@ -29,8 +31,13 @@ _OBJECT = re.compile(r"config|(keys|index|snapshots)/[0-9a-f]{64}|data/[0-9a-f]{
 _FIELDS = {"repository": r"\d{4}-\d\d(\.\d+)?", "snapshot": "[0-9a-f]{8,64}", "config": "[0-9a-f]{64}"}
 _FIELDS |= {"contents": "[0-9a-f]{64}"}
 LARGEST = 256 * 1024**2  # bytes; restic's packs are at most half of it
+RESTIC_INCOMPLETE = 3  # its exit code when it could not read every file
 SKEW = timedelta(minutes=20)  # a store refuses whose clock is 15 minutes off
 RESTIC = ("restic", "--option", "rclone.args=serve restic --stdio --contimeout=10s --timeout=60s --low-level-retries=2")
+
+
+def _numbered(month: str, number: int) -> str:
+    return f"{month}.{number}" if number else month
 
 
 def _moment(name: str) -> datetime:
@@ -176,33 +183,50 @@ class Backups:
     def store_tree(self, folder: Path, paths: Sequence[str], moment: datetime, *, fresh: bool) -> dict[str, Any]:
         """Store files (relative to ``folder``); returns repository, snapshot and what was added, in bytes.
 
-        A repository begins with each month. One that no longer opens is left alone, and another begun beside it, as
-        with ``fresh``.
+        A repository begins with each month. One that is not sound is left alone, and another begun beside it, as with
+        ``fresh``. Raises Changed when a file went meanwhile.
         """
         listed = folder / ".paths"
         listed.write_bytes(b"".join(path.encode() + b"\0" for path in paths))
         month = f"{moment:%Y-%m}"
-        existing: dict[int, str] = {}  # those of this month, by number
+        numbers: set[int] = set()  # of those of this month
         for entry in self.store.list(self._prefix):
-            if match := re.fullmatch(rf"({month}(?:\.([1-9]\d{{0,8}}))?)/.*", entry["Path"]):
-                existing[int(match[2] or 0)] = match[1]
-        another = f"{month}.{max(existing) + 1}" if existing else month
-        usable = [] if fresh or not existing else [existing[max(existing)]]
-        reasons: list[str] = []
-        for name in [*usable, another]:
+            if match := re.fullmatch(rf"{month}(?:\.([1-9]\d?))?/.*", entry["Path"]):
+                numbers.add(int(match[1] or 0))
+        for number in [] if fresh else sorted(numbers, reverse=True):
+            name = _numbered(month, number)
             try:
-                if name == another:
-                    self._restic(name, "init", "--quiet")
-                said = self._restic(
-                    name, "backup", "--json", "--host", self.stack, "--files-from-raw", str(listed), cwd=folder
-                )
+                return self._add(name, folder, listed)
+            except Changed:
+                raise
             except Problem as problem:
-                reasons.append(f"{name}: {problem}")
-                log(f"repository {reasons[-1]}")
-                continue
-            summary = json.loads(said.splitlines()[-1])
-            return {"repository": name, "snapshot": summary["snapshot_id"], "added": summary["data_added"]}
-        raise Problem(reasons[0])
+                if self._is_sound(name):
+                    raise
+                log(f"repository {name}: {problem}; it is left alone")
+        name = _numbered(month, next(number for number in count() if number not in numbers))
+        self._restic(name, "init", "--quiet")
+        return self._add(name, folder, listed)
+
+    def _add(self, name: str, folder: Path, listed: Path) -> dict[str, Any]:
+        """Store the listed files in a repository."""
+        words = ["backup", "--json", "--host", self.stack, "--files-from-raw", str(listed)]
+        try:
+            said = self._restic(name, *words, cwd=folder)
+        except Failed as failed:
+            if failed.code == RESTIC_INCOMPLETE:
+                raise Changed(f"a file went while it was backed up ({failed})") from None
+            raise
+        summary = json.loads(said.splitlines()[-1])
+        return {"repository": name, "snapshot": summary["snapshot_id"], "added": summary["data_added"]}
+
+    def _is_sound(self, name: str) -> bool:
+        """Whether a repository opens and has what its index names: then what went wrong is not its fault."""
+        try:
+            self._restic(name, "check", "--no-lock", "--quiet")
+        except Problem as problem:
+            log(f"repository {name}: {problem}")
+            return False
+        return True
 
     def objects(self, repository: str) -> dict[str, int]:
         """Every object of a repository with its size: without lock files, and what else anybody may have put there."""

@@ -17,11 +17,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from . import settings as configured
-from .files import read
 from .load import Load
 from .log import log
 from .management import Management
-from .night import HURRY, STATUS
+from .night import HURRY, last_success
 from .pacing import paced
 from .problem import Problem, of_the_disk
 from .settings import DATA, STATE, Settings
@@ -93,7 +92,11 @@ def load(settings: Settings) -> dict[str, Any]:
     """Load what is empty; one generation at a time."""
     open_passage(settings.storage["endpoint"])
     with (DATA / ".load-lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log("another generation of this runner loads; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         return Load(settings).run()
 
 
@@ -104,7 +107,7 @@ def nights(settings: Settings) -> None:
         time.sleep(SETTLE)
         while True:
             now = datetime.now(UTC)
-            missing = not settings.fenced and read(STATUS).get("success", 0) < last_due(settings, now).timestamp()
+            missing = not settings.fenced and last_success(now.timestamp()) < last_due(settings, now).timestamp()
             if missing and not _backed_up():
                 log("the backup is tried again in an hour")
                 time.sleep(3600)

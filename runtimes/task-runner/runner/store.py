@@ -16,33 +16,18 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from .files import size
+from .log import log
+from .mends import mended
 from .problem import Problem
 from .settings import secret
 from .versions import Version, Versions
 
 REMOTE = "store"
 STALLED = 60  # seconds
+LISTED = 300  # seconds for a list
+_OF_AN_OBJECT = re.compile("InternalError|500 Internal Server Error|has sent nothing")  # of what lies on a bad disk
 PATIENCE = ("--contimeout=10s", "--timeout=60s", "--retries=3", "--low-level-retries=3")
 _PREFIX = re.compile(r"^(rclone: )?\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (ERROR|NOTICE|Failed to \w+) ?:? ?")
-_MENDS = {
-    "InvalidAccessKeyId": "the store does not know the keys: pulumi up --refresh of its storage stack, then of this",
-    "SignatureDoesNotMatch": "the storage secret is wrong: pulumi up --refresh of its storage stack, then of this",
-    "AccessDenied": "the account's keys do not allow it: pulumi up --refresh of its storage stack mends that",
-    "RequestTimeTooSkewed": "this machine's clock and the store's differ by over 15 minutes; set the clock",
-    "NoSuchBucket": "the account does not exist; pulumi up of the storage stack",
-    "directory not found": "the account does not exist; pulumi up of the storage stack",
-    "ContainerNotFound": "the account does not exist; pulumi up of the storage stack",
-    "AuthorizationPermissionMismatch": "this host's identity may not do that there; pulumi up of the storage stack",
-    "AuthenticationFailed": "the account's key or this host's identity is not accepted there",
-    "connection refused": "the store does not answer; start it, or mend the address",
-    "EOF": "the store does not answer; start it, or mend the address",
-    "no such host": "the store's name is unknown; mend the address",
-    "context deadline exceeded": "the store does not answer in time",
-    "i/o timeout": "the store does not answer in time",
-    "no space left on device": "the disk is full; make room",
-    "InternalError": "the store failed, perhaps its disk is full",
-    "500 Internal Server Error": "the store failed, perhaps its disk is full",
-}
 
 
 class Store:
@@ -61,12 +46,14 @@ class Store:
         """For restic, which starts rclone by itself."""
         return self._env
 
-    def _call(self, *words: str | Path, data: bytes | None = None) -> bytes:
+    def _call(self, *words: str | Path, data: bytes | None = None, limit: float | None = None) -> bytes:
         command = ["rclone", *(str(word) for word in words), *PATIENCE]
         try:
-            done = subprocess.run(command, env=self._env, input=data, capture_output=True, check=False)
+            done = subprocess.run(command, env=self._env, input=data, capture_output=True, check=False, timeout=limit)
         except OSError as error:
             raise Problem(f"rclone does not start: {error.strerror}") from None
+        except subprocess.TimeoutExpired:
+            raise Problem(f"{self.endpoint}, {self.bucket}: the store does not answer within {limit:g} s") from None
         if done.returncode:
             raise Problem(f"{self.endpoint}, {self.bucket}: {said(done.stderr)}")
         return done.stdout
@@ -82,7 +69,7 @@ class Store:
     def list(self, prefix: str) -> list[dict[str, Any]]:
         """What is under a prefix: ``Path`` below it, ``Size``, ``ModTime`` (the store's)."""
         words = ["lsjson", "--recursive", "--files-only", "--no-mimetype", "--use-server-modtime"]
-        found: list[dict[str, Any]] = json.loads(self._call(*words, self.url(prefix)))
+        found: list[dict[str, Any]] = json.loads(self._call(*words, self.url(prefix), limit=LISTED))
         return found
 
     def read(self, key: str) -> bytes:
@@ -103,7 +90,7 @@ class Store:
         return self._versions.read(prefix, version) if self._versions else self.read(f"{prefix}/{version.path}")
 
     def fetch(self, prefix: str, paths: Iterable[str], folder: Path) -> None:
-        """Copy objects under a prefix into a folder. What is missing is simply not there afterwards.
+        """Copy objects under a prefix into a folder. What is missing or cannot be read is simply not there afterwards.
 
         Nor does rclone judge what it copies, or it would give up at a damaged object: the caller knows the digests, and
         may find an older version that is whole.
@@ -118,6 +105,11 @@ class Store:
         words = ["copy", "--transfers=8", "--ignore-checksum", "--ignore-size", f"--files-from-raw={wanted}"]
         try:
             self._copy([*words, self.url(prefix), str(folder)], folder)
+        except Problem as problem:
+            if not _OF_AN_OBJECT.search(str(problem)):
+                raise
+            self.list(prefix)  # raises if it is the store
+            log(f"{problem}; what is not there is taken for lost")
         finally:
             wanted.unlink(missing_ok=True)
 
@@ -187,20 +179,27 @@ def said(output: bytes) -> str:
     """What rclone or restic complained of, in one line, with the mend where there is one."""
     lines = [_PREFIX.sub("", line).strip() for line in output.decode(errors="replace").splitlines() if line.strip()]
     text = " ".join(lines)
-    for symptom, mend in _MENDS.items():
-        if symptom in text:
-            return f"{symptom}: {mend}"
+    if (known := mended(text)) != text:
+        return known
     return next(
         (line for line in reversed(lines) if line.startswith("Fatal")), lines[-1] if lines else "no reason given"
     )
 
 
+class Failed(Problem):
+    """A program ended with that exit code."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
 def run(command: Sequence[str | Path], env: dict[str, str], what: str, *, cwd: Path | None = None) -> bytes:
-    """Run a program; Problem with what it said when it fails."""
+    """Run a program; Failed with what it said when it fails."""
     try:
         done = subprocess.run([str(word) for word in command], env=env, cwd=cwd, capture_output=True, check=False)
     except OSError as error:
         raise Problem(f"{what}: {command[0]} does not start: {error.strerror}") from None
     if done.returncode:
-        raise Problem(f"{what}: {said(done.stderr or done.stdout)}")
+        raise Failed(f"{what}: {said(done.stderr or done.stdout)}", done.returncode)
     return done.stdout

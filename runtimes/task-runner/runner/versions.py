@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree
 
+from .mends import mended
 from .problem import Problem
 
 REGION = "us-east-1"
@@ -37,7 +38,7 @@ class Version:
 
 
 class _NoAnswer(Problem):
-    """The store was not reached."""
+    """The store was not reached, or failed; it may answer a moment later."""
 
 
 class Versions:
@@ -50,7 +51,7 @@ class Versions:
         """Those of keys below ``prefix/``, ``path`` without it."""
         query = {"versions": "", "prefix": f"{prefix}/"}
         while True:
-            page = ElementTree.fromstring(re.sub(rb' xmlns="[^"]*"', b"", self._get("", query)))  # noqa: S314
+            page = self._page(query)
             for found in page.iter("Version"):
                 said = {part.tag: part.text or "" for part in found}
                 moment = _moment(said["VersionId"], said["LastModified"])
@@ -59,6 +60,12 @@ class Versions:
                 return
             query["key-marker"] = page.findtext("NextKeyMarker") or ""
             query["version-id-marker"] = page.findtext("NextVersionIdMarker") or ""
+
+    def _page(self, query: Mapping[str, str]) -> ElementTree.Element:
+        try:
+            return ElementTree.fromstring(re.sub(rb' xmlns="[^"]*"', b"", self._get("", query)))  # noqa: S314
+        except ElementTree.ParseError as error:
+            raise Problem(f"{self._url.geturl()}, {self._bucket}: its list of versions is no XML ({error})") from None
 
     def read(self, prefix: str, version: Version) -> bytes:
         return self._get(f"/{prefix}/{version.path}", {"versionId": version.id})
@@ -89,8 +96,9 @@ class Versions:
             connection.close()
         if answer.status != http.client.OK:
             code = re.search(rb"<Code>(.*?)</Code>", body)
-            reason = code[1].decode() if code else str(answer.status)
-            raise Problem(f"{self._url.geturl()}, {self._bucket}: the store refuses to show versions ({reason})")
+            reason = code[1].decode(errors="replace") if code else str(answer.status)
+            text = f"{self._url.geturl()}, {self._bucket}: {mended(reason)}"
+            raise _NoAnswer(text) if answer.status >= http.client.INTERNAL_SERVER_ERROR else Problem(text)
         return body
 
     def _signed(self, path: str, query: str) -> dict[str, str]:

@@ -141,7 +141,13 @@ def against_what_comes(record: dict[str, object]) -> None:
     attempt("delete a lock", "DELETE", f"{PREFIX}{repository}/locks/{name}")
     for path in (f"data/00/{DIGEST}", f"index/{DIGEST}", f"snapshots/{DIGEST}", f"keys/{DIGEST}", "junk", "data/junk"):
         attempt("add to the repository", "PUT", f"{PREFIX}{repository}/{path}", body=b"junk")
-    for name in (f"{repository}.2/config", f"{repository}zz/config", f"{repository}.x/config"):
+    for name in (
+        f"{repository}.2/config",
+        f"{repository}.99/config",
+        f"{repository}.999999999/config",
+        f"{repository}zz/config",
+        f"{repository}.x/config",
+    ):
         attempt("occupy the next repository", "PUT", f"{PREFIX}{name}", body=b"junk")
     forged(now + timedelta(days=3650), **record)  # would be the newest for ever
     forged(now, **(record | {"objects": {**dict(record["objects"]), f"data/00/{DIGEST}": 4}}))  # type: ignore[call-overload]

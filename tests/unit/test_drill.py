@@ -1,0 +1,185 @@
+"""The drill loses nothing that it cannot bring back, and an engine that is gone or busy ends in one line."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import requests
+from docker.errors import APIError, NotFound
+
+from commands import backup, drill
+from commands.drill import VARIABLES
+from commands.recover import RecoverError
+from commands.site import DrillError, Site, lose
+
+NOWHERE = "tcp://127.0.0.1:1"  # of a Unix socket that is not there, docker-py leaves its own end open
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Nobody sleeps: the clock goes on by what they wanted to."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    return now
+
+
+@pytest.fixture
+def happened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """What a drill of a stack that runs did to it, on a machine where nothing is missing."""
+    done: list[str] = []
+
+    def orders(_: Site, verb: str, *_count: int, **_ids: Any) -> list[str]:
+        done.append(verb)
+        return []
+
+    def runner(_: Site, word: str) -> str:
+        done.append(word)
+        return '{"name": "2026-11-25T02-00-00Z"}'
+
+    (tmp_path / "Pulumi.dev.yaml").write_text("config: {stele:storage: dev-storage}\n")
+    monkeypatch.setattr("commands.drill.CHECKOUT", tmp_path)
+    monkeypatch.setattr(Site, "orders", orders)
+    monkeypatch.setattr(Site, "runner", runner)
+    monkeypatch.setattr(Site, "destroy", lambda _: done.append("destroy"))
+    monkeypatch.setattr("commands.second_engine.os.geteuid", lambda: 0)
+    monkeypatch.setattr("commands.second_engine.shutil.which", lambda name, path: f"/usr/sbin/{name}")
+    # Should a check be missed, no real engine is started by a test.
+    monkeypatch.setattr("commands.second_engine.SecondEngine.start", lambda _: pytest.fail(f"too late, after {done}"))
+    monkeypatch.setattr(sys, "argv", ["make drill"])
+    for name in VARIABLES:
+        monkeypatch.setenv(name, NOWHERE)
+    return done
+
+
+def test_who_is_not_root_loses_nothing(
+    happened: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("commands.second_engine.os.geteuid", lambda: 1000)
+    assert drill.main() == 1
+    told = "drill: a second engine needs root (network namespaces): sudo, or a machine of your own\n"
+    assert (capsys.readouterr().err, happened) == (told, [])
+
+
+@pytest.mark.parametrize("program", ["ip", "nsenter", "unshare", "dockerd", "haproxy"])
+def test_where_a_program_is_missing_nothing_is_lost(
+    program: str, happened: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("commands.second_engine.shutil.which", lambda name, path: None if name == program else name)
+    assert drill.main() == 1
+    told = f"drill: {program} is not installed: apt-get install iproute2 util-linux docker.io haproxy\n"
+    assert (capsys.readouterr().err, happened) == (told, [])
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_without_a_variable_nothing_is_lost(
+    name: str, happened: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(name)
+    assert drill.main() == 1
+    assert (capsys.readouterr().err, happened) == (f'drill: {name} is not set: eval "$(make -s env)"\n', [])
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack that Pulumi knows, on an engine that does not answer."""
+    monkeypatch.setattr(Site, "outputs", lambda *_: {"services": {"runner": "dev-backup-1"}})
+    monkeypatch.setattr(Site, "pulumi", lambda *_: pytest.fail("the state is dropped only when all else is lost"))
+    monkeypatch.setenv("DOCKER_HOST", NOWHERE)
+
+
+def test_a_backup_tells_in_one_line_that_the_engine_does_not_answer(
+    stack: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert backup.main("dev") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"the engine at {NOWHERE}: ")
+    assert line.endswith("; make dev")
+
+
+def test_a_backup_names_the_variable_that_is_not_set(
+    stack: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DOCKER_HOST")
+    assert backup.main("dev") == 1
+    assert capsys.readouterr().err == 'DOCKER_HOST is not set: eval "$(make -s env)"\n'
+
+
+def test_a_runner_that_is_killed_in_a_backup_is_one_line(
+    stack: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = {"com.docker.swarm.service.name": "dev-backup-1"}
+    killed = SimpleNamespace(labels=labels, exec_run=lambda _: (137, b""))
+    containers = SimpleNamespace(list=lambda **_: [killed])
+    monkeypatch.setattr("docker.DockerClient", lambda **_: SimpleNamespace(containers=containers, close=lambda: None))
+    assert backup.main("dev") == 1
+    assert capsys.readouterr().err == "backup: no reason given\n"
+
+
+def test_an_engine_that_does_not_answer_is_one_line_when_the_stack_is_lost(stack: None) -> None:
+    with pytest.raises(DrillError, match=rf"^the engine at {NOWHERE}: .+; make dev$"):
+        Site.own("dev", "dev-storage").destroy()
+
+
+def test_an_engine_that_goes_away_while_the_stack_is_lost_is_one_line(
+    stack: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(**_: Any) -> list[Any]:
+        raise requests.ConnectionError("Connection aborted.\nIt is gone")
+
+    services = SimpleNamespace(list=gone)
+    monkeypatch.setattr("docker.DockerClient", lambda **_: SimpleNamespace(services=services, close=lambda: None))
+    with pytest.raises(DrillError, match=rf"^the engine at {NOWHERE}: Connection aborted\. It is gone; make dev$"):
+        Site.own("dev", "dev-storage").destroy()
+
+
+class Held:
+    """An object that is removed at an attempt after ``until`` seconds, or says ``problem``."""
+
+    def __init__(self, name: str, until: float = 0, problem: type[APIError] = APIError) -> None:
+        self.name, self.there = name, True
+        self._until, self._problem = until, problem
+
+    def remove(self, *, force: bool = False) -> None:
+        if time.monotonic() < self._until:
+            raise self._problem("409", explanation="it is in use")
+        self.there = False
+
+
+def engine(**kinds: list[Held]) -> Any:
+    """An engine that holds these."""
+    every = ("services", "containers", "configs", "secrets", "networks", "volumes")
+    return SimpleNamespace(**{kind: SimpleNamespace(list=lambda _k=kind, **_: kinds.get(_k, [])) for kind in every})
+
+
+def test_what_is_in_use_for_a_moment_is_waited_for() -> None:
+    service, container, network, volume = Held("s"), Held("s.1", 5), Held("n", 30), Held("v", 59)
+    lose(engine(services=[service], containers=[container], networks=[network], volumes=[volume]), "dev")
+    assert not any(each.there for each in (service, container, network, volume))
+
+
+def test_what_goes_by_itself_is_as_good_as_removed() -> None:
+    volume = Held("v")
+    lose(engine(services=[Held("s")], containers=[Held("s.1", 99, NotFound)], volumes=[volume]), "dev")
+    assert not volume.there
+
+
+def test_what_stays_in_use_ends_in_one_line(clock: list[float]) -> None:
+    with pytest.raises(RecoverError, match=r"^v is still in use after 60 s: it is in use$"):
+        lose(engine(volumes=[Held("v", 999)]), "dev")
+    assert clock[0] == pytest.approx(60, abs=1)
+
+
+def test_the_drill_tells_what_stays_in_use(
+    happened: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Site, "destroy", lambda _: lose(engine(networks=[Held("n", 999)]), "dev"))
+    assert drill.main() == 1
+    *_, line, mend = capsys.readouterr().err.splitlines()
+    assert line == "drill: n is still in use after 60 s: it is in use"
+    assert "make dev brings the stack back" in mend
