@@ -19,7 +19,7 @@ import pytest
 from tests.backup.engine import Refused, wait_until
 from tests.backup.site import Site, loaded, outcomes, serving
 
-POINTS = int(os.environ.get("STELE_KILL_POINTS", "5"))  # not a multiple of seven
+POINTS = int(os.environ.get("STELE_KILL_POINTS", "4"))  # not a multiple of seven
 STACK: dict[str, Any] = {"captures": {"database": "database", "notify": "files"}}
 
 

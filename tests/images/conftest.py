@@ -105,7 +105,7 @@ def given(runtime: str) -> dict[str, str]:
     return files
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # as long as one runs it is asked for its health
 def containers(platform: dict[str, str]) -> Iterator[Containers]:
     """Whatever is started is removed at the end."""
     # testinfra runs `docker` in this process's own environment.
@@ -115,7 +115,7 @@ def containers(platform: dict[str, str]) -> Iterator[Containers]:
     made.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(containers: Containers, references: dict[str, str]) -> dict[str, Any]:
     """One container of every runtime, started together."""
     return {name: containers.start(reference, given(name)) for name, reference in references.items()}

@@ -95,6 +95,7 @@ def small(workspace: Workspace) -> Iterator[Small]:
         stack.configure(window=next(small.windows))
         small.steps["backup"] = undisturbed(stack)
         yield small
+    stack.remove()
 
 
 def undisturbed(stack: Stack) -> int:

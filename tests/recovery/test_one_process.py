@@ -70,6 +70,7 @@ def kept(factory: Stack, workspace: Workspace) -> Iterator[Kept]:
     stack.up()
     with Swarm(NAME) as swarm:
         yield Kept(stack, swarm, Door(f"http://127.0.0.1:{PORT}"))
+    stack.remove()
 
 
 def test_a_new_installation_begins_with_the_vanilla_backup(kept: Kept) -> None:

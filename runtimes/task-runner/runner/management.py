@@ -61,7 +61,7 @@ class _Answers(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-        """The health hook asks every second."""
+        """The health hook asks all the time."""
 
 
 class Management(ThreadingHTTPServer):
