@@ -20,7 +20,7 @@ from tests.conftest import BASE
 
 PORT = 18080
 FLOW, TEMPLATE, RECIPE = "900.1.0", "900.2.0", "900.3.0"
-WINDOW = 40  # seconds until a generation is given up: bad ones are waited for, and good ones need half of it
+WINDOW = 60  # seconds until a generation is given up: bad ones are waited for, and good ones need a third of it
 
 
 @dataclass

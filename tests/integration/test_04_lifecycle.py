@@ -108,7 +108,7 @@ def test_a_new_recipe_redeploys_and_a_second_up_meanwhile_is_told_who_holds_the_
 def test_destroy_keeps_the_data_and_passwords_can_change_meanwhile(product: Product) -> None:
     stack = product.stack
     assert product.door.order(id="before-the-flood").status == 202
-    wait_until("the order", lambda: product.door.get("/orders/before-the-flood").status == 200, 20)
+    wait_until("the order", lambda: product.door.get("/orders/before-the-flood").status == 200, 60)
     volumes, secrets = product.swarm.names("volumes"), product.swarm.names("secrets")
     stack.workspace.pulumi("destroy", "--yes", "--skip-preview", "-s", stack.name)
     left = product.swarm.everything()
@@ -121,4 +121,4 @@ def test_destroy_keeps_the_data_and_passwords_can_change_meanwhile(product: Prod
     assert secrets.isdisjoint(product.swarm.names("secrets"))
     assert product.door.get("/orders/before-the-flood").json()["id"] == "before-the-flood"
     assert product.door.order(id="after-the-flood").status == 202
-    wait_until("the next order", lambda: product.door.get("/orders/after-the-flood").status == 200, 20)
+    wait_until("the next order", lambda: product.door.get("/orders/after-the-flood").status == 200, 60)
