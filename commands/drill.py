@@ -28,6 +28,7 @@ from commands.second_engine import EngineError, SecondEngine
 from commands.site import CHECKOUT, DrillError, Site, needed
 from components.account_place import place_of
 from components.incarnation import newest_of
+from components.places import ReleaseError
 
 BEFORE, AFTER = 200, 20  # orders placed before and after the backup
 # Of `make env`: what the stack is lost with, and what it comes back with.
@@ -77,7 +78,10 @@ class Drill:
         for name in VARIABLES:
             needed(os.environ, name)
         self.stack = stack
-        config = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())["config"]
+        settings = CHECKOUT / f"Pulumi.{stack}.yaml"
+        if not settings.exists():
+            raise DrillError(f"stack {stack}: there is no {settings.name} here; pulumi stack ls has those that are")
+        config = yaml.safe_load(settings.read_text())["config"]
         if "stele:storage" not in config:
             raise DrillError(f"stack {stack} has no stele:storage: there is nothing to come back from")
         self.storage = str(config["stele:storage"])
@@ -251,7 +255,7 @@ def main() -> int:
                 f"medians of {arguments.times}: RTO {rto:.1f} s; new installation {new:.1f} s, copy of the same bytes "
                 f"{copied:.1f} s: RTO / both {rto / (new + copied):.2f}"
             )
-    except (DrillError, EngineError, RecoverError) as error:
+    except (DrillError, EngineError, RecoverError, ReleaseError) as error:
         print(f"drill: {error}", file=sys.stderr)
         return 1
     finally:

@@ -93,6 +93,15 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", NOWHERE)
 
 
+def test_a_stack_that_is_not_there_is_one_line(
+    happened: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["make drill", "--stack", "nobody"])
+    assert drill.main() == 1
+    assert capsys.readouterr().err.startswith("drill: stack nobody: there is no Pulumi.nobody.yaml here; pulumi stack")
+    assert not happened
+
+
 def test_a_backup_tells_in_one_line_that_the_engine_does_not_answer(
     stack: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
