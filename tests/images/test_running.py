@@ -49,13 +49,13 @@ def end(container: Any, signal: str, limit: float) -> int | None:
     return int(container.attrs["State"]["ExitCode"])
 
 
-@pytest.fixture(scope="session", params=NAMES)
+@pytest.fixture(scope="package", params=NAMES)
 def runtime(request: pytest.FixtureRequest) -> str:
     """Each of the sample product's runtimes."""
     return str(request.param)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def container(running: dict[str, Any], runtime: str) -> Any:
     """Its container, alive."""
     return alive(running[runtime])
