@@ -150,7 +150,7 @@ def test_disaster_recovery_takes_the_steps_of_a_new_installation(kept: Kept, nig
 
 
 def test_a_killed_up_ends_half_a_load_and_the_next_one_completes_it(kept: Kept, night: str) -> None:
-    for step in ("step fetch", "loading database", "step open"):
+    for step in ("loading database", "step open"):
         kept.lose()
         up = kept.stack.begin_up()
         wait_until(step, lambda up=up, step=step: step in up.output() or up.process.poll() is not None, 120)
