@@ -29,7 +29,7 @@ env: ## Print the shell variables that make plain `pulumi` work, for eval
 	@$(PYTHON) airgap/environment
 	platform/local env
 
-# Lanes of `make test`, side by side, for each waits for something else most of the time. `aside`: whatever is in none.
+# Lanes of `make test`, side by side: one alone leaves the processors idle while it waits. `aside`: whatever is in none.
 LANES = stacks backups aside
 stacks = conformance images integration
 backups = backup

@@ -99,7 +99,7 @@ def status(question: Mapping[str, Any]) -> Status:
 
 
 def _of_records(place: AccountPlace, question: Mapping[str, Any]) -> Status:
-    stack, key, wanted = question["stack"], question["key"], question.get("wanted", "newest")
+    stack, key, wanted = question["stack"], question["key"], question["wanted"]
     written = place.oldest(f"backups/{stack}/records/")
     listed = sorted(
         (match[1], match[2], path) for path in written if (match := _RECORD.fullmatch(path)) and _has_been(match[1])

@@ -28,6 +28,7 @@ QUESTION = {
     "secret_key": "the-accounts-secret",
     "stack": "dev",
     "key": "the-customers-own",
+    "wanted": "newest",
 }
 LOCKED = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 180}}}
 

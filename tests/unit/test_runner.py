@@ -19,6 +19,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from bench.lab.workspace import wait_until
+
 # A package of an image, not of the project.
 sys.path.append(str(Path(__file__).parents[2] / "runtimes/task-runner"))
 from runner import management, night, pacing, serve, store
@@ -175,9 +177,11 @@ def test_what_a_killed_program_started_ends_too(tmp_path: Path, stops: list[list
     killer.start()
     assert pacing.paced([sys.executable, "-c", child], tmp_path / "hurry") == -signal.SIGKILL
     killer.join()
-    pids = stops[-1]
-    while any(Path(f"/proc/{pid}").exists() and states([pid]) != {"Z"} for pid in pids):
-        time.sleep(0.01)
+    wait_until("the end of all", lambda: not any(alive(pid) for pid in stops[-1]), 30)
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists() and states([pid]) != {"Z"}
 
 
 def kill_the_first_of(stops: list[list[int]]) -> None:

@@ -23,7 +23,6 @@ _MENDS = {
 }
 
 
-def mended(text: str) -> str:
-    """The symptom that is known in a complaint, with its mend; the complaint itself where none is."""
-    found = next((symptom for symptom in _MENDS if symptom in text), None)
-    return f"{found}: {_MENDS[found]}" if found else text
+def mended(text: str) -> str | None:
+    """The symptom that is known in a complaint, with its mend; None where none is."""
+    return next((f"{symptom}: {mend}" for symptom, mend in _MENDS.items() if symptom in text), None)

@@ -178,10 +178,7 @@ def _azure(storage: dict[str, str]) -> dict[str, str]:
 def said(output: bytes) -> str:
     """What rclone or restic complained of, in one line, with the mend where there is one."""
     lines = [_PREFIX.sub("", line).strip() for line in output.decode(errors="replace").splitlines() if line.strip()]
-    text = " ".join(lines)
-    if (known := mended(text)) != text:
-        return known
-    return next(
+    return mended(" ".join(lines)) or next(
         (line for line in reversed(lines) if line.startswith("Fatal")), lines[-1] if lines else "no reason given"
     )
 

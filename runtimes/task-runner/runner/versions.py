@@ -97,7 +97,7 @@ class Versions:
         if answer.status != http.client.OK:
             code = re.search(rb"<Code>(.*?)</Code>", body)
             reason = code[1].decode(errors="replace") if code else str(answer.status)
-            text = f"{self._url.geturl()}, {self._bucket}: {mended(reason)}"
+            text = f"{self._url.geturl()}, {self._bucket}: {mended(reason) or reason}"
             raise _NoAnswer(text) if answer.status >= http.client.INTERNAL_SERVER_ERROR else Problem(text)
         return body
 
