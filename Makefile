@@ -38,15 +38,20 @@ aside = $(filter-out $(stacks) $(backups) __pycache__,$(notdir $(patsubst %/,%,$
 .PHONY: test
 test: ## Run every test and check, from nothing
 	@$(PYTHON) airgap/install --dev
-	$(MAKE) --keep-going --jobs $(addprefix test-,$(LANES))
+	rm -rf .stele/tests
+	$(MAKE) --keep-going --jobs $(addprefix test-,$(LANES)) && exit
+	grep --no-filename -E '^(FAILED|ERROR) ' .stele/tests/* | cut -c-500 # hours of lines later, what to look for
+	exit 1
 
 # Each line has its lane's name before it, and is shown when it is complete. Who interrupts sees what was cut off.
+# The files in .stele/tests keep the lines of one lane together. The summary's reasons are cut off at COLUMNS.
 .PHONY: $(addprefix test-,$(LANES))
 $(addprefix test-,$(LANES)): test-%:
 	@unset MAKEFLAGS
 	eval "$$($(PYTHON) airgap/environment)"
-	.venv/bin/python -u -m pytest -p no:cacheprovider $(addprefix tests/,$($*)) 2>&1 |
-		(trap '' INT; exec sed --unbuffered 's/^/$*: /')
+	mkdir -p .stele/tests
+	COLUMNS=300 .venv/bin/python -u -m pytest -p no:cacheprovider $(addprefix tests/,$($*)) 2>&1 |
+		(trap '' INT; exec tee .stele/tests/$*.log) | (trap '' INT; exec sed --unbuffered -E 's/={99,}/=====/g; s/ {9,}(\[ *[0-9]+%\])$$/  \1/; s/^/$*: /')
 
 .PHONY: test-fast
 test-fast: ## Run the tests that need no engine

@@ -23,8 +23,8 @@ mount -t sysfs sysfs /sys
 mount --rbind "$held" /sys/fs/cgroup
 umount -l "$held"
 rmdir "$held"
-# Copies of the mounts of platforms on the host would come and go during a test.
-others=$(findmnt --noheadings --list --output TARGET | grep -E '/[.]stele/data/|^/run/stele-' || true)
+# Copies of the mounts of platforms on the host, and of its builds, would come and go during a test.
+others=$(findmnt --noheadings --list --output TARGET | grep -E '/[.]stele/data/|^/run/stele-|/buildkit-mount' || true)
 for mount in $others; do umount --lazy "$mount" || true; done
 echo ready
 exec sleep infinity
