@@ -32,12 +32,17 @@ class Waiting:
         self._running = time.time()
         self._began = int(self._running)  # the engine's stamps are taken by the second
         self._shown: set[str] = set()
+        self._known: dict[str, int] = {}  # reasons that tasks had given before this began: what was wrong may be mended
 
     def report(self) -> str:
         """The report of the load. Raises RuntimeError with the runner's reason."""
+        first = True
         while True:
             tasks = sorted(self._service.tasks(), key=lambda task: str(task["CreatedAt"]))
             lines = self._lines(tasks[-1]) if tasks else []
+            if first and tasks:
+                self._known[tasks[-1]["ID"]] = sum(GIVEN_UP in line for line in lines)
+            first = False
             for line in lines:
                 if line.startswith(DONE):
                     return line.removeprefix(DONE)
@@ -56,7 +61,8 @@ class Waiting:
         return [_STAMP.sub("", line) for line in text.splitlines()]
 
     def _give_up(self, tasks: list[Any], lines: list[str]) -> None:
-        reasons = [line.partition(GIVEN_UP)[2] for line in lines if GIVEN_UP in line]
+        given = [line.partition(GIVEN_UP)[2] for line in lines if GIVEN_UP in line]
+        reasons = given[self._known.get(tasks[-1]["ID"], 0) :] if tasks else []
         if len(reasons) >= FAILURES:
             raise RuntimeError(reasons[-1])
         states = [(task["Status"]["State"], _moment(task["CreatedAt"])) for task in tasks]

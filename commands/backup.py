@@ -18,4 +18,7 @@ def main(stack: str) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        print("usage: python -m commands.backup STACK", file=sys.stderr)
+        sys.exit(2)
     sys.exit(main(sys.argv[1]))

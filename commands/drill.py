@@ -162,10 +162,10 @@ class Drill:
     def _configuration(self, site: Site) -> dict[str, Any]:
         """The stack's exact settings, from its newest incarnation in the account; its releases are there too."""
         account = place_of(site.outputs(self.storage))
-        newest = newest_of(account, self.stack)
+        newest = newest_of(account, self.stack, site.secret("backup-key"))
         if newest is None:
-            raise DrillError(f"the account knows no incarnation of {self.stack}")
-        settings = dict(json.loads(account.read(newest) or b"{}")["settings"])
+            raise DrillError(f"the account knows no incarnation of {self.stack} that is signed with its backup-key")
+        settings = dict(newest[1]["settings"])
         sizing = settings.pop("sizing")
         dropped = ("registry", "restore", "fenced")
         return {key: value for key, value in settings.items() if key not in dropped} | {
@@ -206,7 +206,7 @@ class Drill:
         account = place_of(self.site.outputs(self.storage))
         folder = f"backups/{self.stack}"
         stored = account.oldest(f"{folder}/")
-        record = next(key for key in stored if key.startswith(f"{folder}/records/{backup}."))
+        record = next(key for key in stored if key.startswith(f"{folder}/records/{backup}.verified."))
         needed = json.loads(account.fetch(record, stored[record]))
         began = time.monotonic()
         for path in needed["objects"]:

@@ -93,6 +93,15 @@ class Site:
         """A stack's outputs, secrets included."""
         return dict(json.loads(self.pulumi("stack", "output", "--json", "--show-secrets", "-s", stack)))
 
+    def output(self, name: str) -> Any:
+        """One of the environment's outputs. DrillError when it has none: it does not run, or is none."""
+        found = self.outputs(self.stack)
+        if name not in found:
+            raise DrillError(
+                f"stack {self.stack} has no output {name}: it is no environment, or pulumi up -s {self.stack}"
+            )
+        return found[name]
+
     def settings(self, stack: str) -> Path:
         """A stack's settings file."""
         return self.folder / f"Pulumi.{stack}.yaml"
@@ -109,16 +118,24 @@ class Site:
             yaml.safe_dump({key: before[key] for key in KIT if key in before} | {"config": plain | secrets})
         )
 
+    def secret(self, name: str) -> str:
+        """One of the stack's secrets, as its operator has it."""
+        self._introduce(self.stack)
+        return self.pulumi("config", "get", name, "-s", self.stack).strip()
+
     def up(self, stack: str) -> None:
         """Bring a stack up, which may not be known here."""
+        self._introduce(stack)
+        self.pulumi("up", "--yes", "--skip-preview", "-s", stack)
+
+    def _introduce(self, stack: str) -> None:
         known = json.loads(self.pulumi("stack", "ls", "--json"))
         if stack not in {each["name"] for each in known}:
             self.pulumi("stack", "init", stack, "--no-select")
-        self.pulumi("up", "--yes", "--skip-preview", "-s", stack)
 
     def orders(self, verb: str, count: int = 0, ids: list[str] | None = None) -> list[str]:
         """Place or find orders, from where the front door is."""
-        url = str(self.outputs(self.stack)["url"])
+        url = str(self.output("url"))
         command = [sys.executable, "-m", "commands.orders", verb, url, str(count)]
         if self.engine is not None:
             command = self.engine.inside(*command)
@@ -126,7 +143,7 @@ class Site:
 
     def runner(self, *words: str) -> str:
         """A command in the task runner's container."""
-        services = set(self.outputs(self.stack)["services"].values())
+        services = set(self.output("services").values())
         with self.client(timeout=3600) as client:
             # One of another stack may go meanwhile.
             runners = client.containers.list(filters={"label": "stele.family=task-runner"}, ignore_removed=True)

@@ -31,10 +31,11 @@ class AccountError(ReleaseError):
 
 
 class First(NamedTuple):
-    """The first version of a key: its id, and when it was written by the store's clock."""
+    """The first version of a key: its id, when it was written by the store's clock, and its bytes."""
 
     version: str
     written: datetime
+    size: int
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class AzureContainer(AccountPlace):
         with self._one_line_errors():
             for blob in self._client.list_blobs(name_starts_with=prefix, include=["versions"]):
                 # A version's id is the moment at which it was written, so that ids sort by time.
-                first = First(blob.version_id or "", _moment(blob.version_id) or blob.last_modified)
+                first = First(blob.version_id or "", _moment(blob.version_id) or blob.last_modified, blob.size)
                 known = found.get(blob.name)
                 if known is None or first.version < known.version:
                     found[blob.name] = first

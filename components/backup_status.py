@@ -1,38 +1,46 @@
 """What an account says of a stack's backups, asked beside the program so that no plan waits for it.
 
 ``python -m components.backup_status`` reads the question (JSON) on standard input and prints the answer; the program
-starts it first and collects the answer last. A record is ``backups/<stack>/records/<name>.<sha256>.json``, as the task
-runner writes it (runtimes/task-runner/runner/repository.py).
+starts it first and collects the answer last. A record is
+``backups/<stack>/records/<name>.<result>.<sha256>.<seal>.json``, as the task runner writes it, and counts when it does
+there (runtimes/task-runner/runner/repository.py).
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from components.account_place import AccountPlace, place_of
+from components.account_place import AccountPlace, First, place_of
 from components.boundary import CHECKOUT
 from components.places import ReleaseError
-from components.signature import signed, signing_key
+from components.signature import signing_key
 from components.storage_reference import Account
 
-_RECORD = re.compile(r"backups/[^/]+/records/(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)\.([0-9a-f]{64})\.json")
+_RECORD = re.compile(
+    r"backups/[^/]+/records/(?P<name>\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)\.(?P<result>verified|failed)"
+    r"\.(?P<digest>[0-9a-f]{64})\.(?P<seal>[0-9a-f]{64})\.json"
+)
 STALE = timedelta(hours=26)  # a night, and two hours to make up for a late one
 SKEW = timedelta(minutes=5)
+STORE_SKEW = timedelta(minutes=20)  # a store refuses whose clock is 15 minutes off
+LARGEST = 256 * 1024**2  # bytes of a record
 PATIENCE = 30  # seconds for the whole answer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """``health`` is ``green`` or ``yellow`` with a ``reason``; ``last``: the newest verified backup; ``backups``: all.
+    """``health`` is ``green`` or ``yellow`` with a ``reason``; ``last``: the newest verified backup; ``backups``: all
+    verified ones, oldest first.
 
     ``store``: what is wrong with the store or the way to it, in one line; None when it answered well.
     """
@@ -99,33 +107,40 @@ def status(question: Mapping[str, Any]) -> Status:
 
 
 def _of_records(place: AccountPlace, question: Mapping[str, Any]) -> Status:
-    stack, key, wanted = question["stack"], question["key"], question["wanted"]
-    written = place.oldest(f"backups/{stack}/records/")
-    listed = sorted(
-        (match[1], match[2], path) for path in written if (match := _RECORD.fullmatch(path)) and _has_been(match[1])
-    )
-    if not listed:
-        return Status(health="yellow", reason="there is no backup yet", last=None, backups=())
-    signing = signing_key(key)
+    """By the records' file names alone, which are sealed; only the newest one's content is looked at, and that of the
+    backup that is wanted."""
+    written = place.oldest(f"backups/{question['stack']}/records/")
+    found = _sealed(written, question["stack"], signing_key(question["key"]))
+    if not found:
+        others = any(_RECORD.fullmatch(path) for path in written)
+        return _yellow("no backup is made with this backup-key" if others else "there is no backup yet", None, ())
+    names = [name for name, each in found.items() if each["result"] == "verified"]
+    wanted = question["wanted"]
+    if wanted in names and _record(place, found[wanted], written) is None:
+        names.remove(wanted)
+    last = names[-1] if names else None
+    newest = next(reversed(found.values()))
+    record = _record(place, newest, written)
+    if record is None:
+        reason = f"backup {newest['name']}: its record is lost, or cannot be read; mend the store"
+        return _yellow(reason, last, tuple(names))
+    if newest["result"] == "failed":
+        return _yellow(f"backup {newest['name']} failed: {record.get('reason')}", last, tuple(names))
+    return _by_age(record, tuple(names))
 
-    def records(*only: str) -> Iterator[dict[str, Any]]:
-        """Records of this stack, newest first, and nobody's copies of one from elsewhere."""
-        for name, digest, path in reversed(listed):
-            if name in only or not only:
-                record = _record(place.fetch(path, written[path]), digest, signing)
-                if (record.get("name"), record.get("stack")) == (name, stack):
-                    yield record
 
-    names = tuple(dict.fromkeys(name for name, _, _ in listed))
-    if wanted in names and not any(record.get("result") == "verified" for record in records(wanted)):
-        names = tuple(name for name in names if name != wanted)
-    failed: str | None = None
-    for record in records():
-        if record.get("result") == "verified":
-            return _by_age(record, names) if failed is None else _yellow(failed, record["name"], names)
-        if record.get("result") == "failed" and failed is None:
-            failed = f"backup {record['name']} failed: {record.get('reason')}"
-    return _yellow(failed or "no backup is verified and made with this backup-key", None, names)
+def _sealed(written: Mapping[str, First], stack: str, key: bytes) -> dict[str, re.Match[str]]:
+    """The records of this stack that count, by name, oldest first. Whoever has the account's keys may add what they
+    like, and must not be able to stop a plan by it: what is not sealed is not even fetched."""
+    found: dict[str, re.Match[str]] = {}
+    for path in sorted(written, key=lambda path: (written[path].written, path)):
+        each = _RECORD.fullmatch(path)
+        if each is None or not _can_have_been(each["name"], written[path].written):
+            continue
+        said = "\n".join([stack, each["name"], each["result"], each["digest"]])
+        if hmac.compare_digest(each["seal"], hmac.new(key, said.encode(), "sha256").hexdigest()):
+            found.setdefault(each["name"], each)
+    return {name: found[name] for name in sorted(found)}
 
 
 def _moment(name: str) -> datetime:
@@ -133,22 +148,22 @@ def _moment(name: str) -> datetime:
     return datetime.strptime(name, "%Y-%m-%dT%H-%M-%SZ").replace(tzinfo=UTC)
 
 
-def _has_been(name: str) -> bool:
+def _can_have_been(name: str, written: datetime) -> bool:
     """Whether a backup can have begun then: one of the future is forged, and would be the last one for ever."""
     try:
-        return _moment(name) <= datetime.now(UTC) + SKEW
+        return _moment(name) <= min(datetime.now(UTC) + SKEW, written + STORE_SKEW)
     except ValueError:
         return False
 
 
-def _record(text: bytes, digest: str, key: bytes) -> dict[str, Any]:
-    """A record; empty for what is none, or not signed with the stack's key: whoever has the account's keys may add what
-    they like, and must not be able to stop a plan by it."""
+def _record(place: AccountPlace, named: re.Match[str], written: Mapping[str, First]) -> dict[str, Any] | None:
+    """A record's content; None when it is not, or no longer, what was written."""
+    first = written[named[0]]
     try:
-        record = json.loads(text) if hashlib.sha256(text).hexdigest() == digest else {}
-        return dict(record) if signed(record, key) else {}
-    except (RecursionError, TypeError, ValueError):
-        return {}
+        text = place.fetch(named[0], first) if first.size <= LARGEST else b""
+        return dict(json.loads(text)) if hashlib.sha256(text).hexdigest() == named["digest"] else None
+    except (RecursionError, ReleaseError, TypeError, ValueError):
+        return None
 
 
 def _yellow(reason: str, last: str | None, names: tuple[str, ...]) -> Status:
@@ -157,10 +172,13 @@ def _yellow(reason: str, last: str | None, names: tuple[str, ...]) -> Status:
 
 def _by_age(record: Mapping[str, Any], names: tuple[str, ...]) -> Status:
     """By its end, so that a long night is late by nothing."""
-    verified = record["name"]
-    if datetime.now(UTC) - datetime.fromisoformat(record["finished"]) > STALE:
-        return _yellow(f"the last backup, {verified}, is over a night old", verified, names)
-    return Status(health="green", reason="", last=verified, backups=names)
+    try:
+        late = datetime.now(UTC) - datetime.fromisoformat(str(record.get("finished"))) > STALE
+    except (TypeError, ValueError):
+        late = True  # the runner's, but not as ours writes it
+    if late:
+        return _yellow(f"the last backup, {names[-1]}, is over a night old", names[-1], names)
+    return Status(health="green", reason="", last=names[-1], backups=names)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class Bucket(AccountPlace):
             for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix):
                 for version in page.get("Versions", []):
                     # The store lists the newest first, so the oldest stays.
-                    found[version["Key"]] = First(version["VersionId"], version["LastModified"])
+                    found[version["Key"]] = First(version["VersionId"], version["LastModified"], version["Size"])
         return found
 
     def fetch(self, key: str, first: First) -> bytes:

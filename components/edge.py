@@ -29,7 +29,8 @@ _GATE_SIZING = Sizing(memory=64, cpus=0.5, replicas=1)
 @dataclass(frozen=True, kw_only=True)
 class EdgeArgs:
     """``service`` is the edge's own generation; ``port`` the public port; ``host_network`` the id of the
-    host's network; ``version`` what ``GET /version`` answers."""
+    host's network; ``version`` what ``GET /version`` answers; ``serving`` the generation's port that serves now, by the
+    name of its service."""
 
     service: ImmutableServiceArgs
     port: int
@@ -37,23 +38,28 @@ class EdgeArgs:
     dns: Sequence[str]
     host_network: pulumi.Input[str]
     version: Mapping[str, object]
+    serving: Mapping[str, int]
 
 
 class Edge(pulumi.ComponentResource):
-    """The front door of one environment. Outputs: ``url`` and ``service`` (``name``: the same, known at plan time)."""
+    """The front door of one environment. Outputs: ``url`` and ``service``. Known at plan time: ``name``, which is
+    the same, and ``port``, where this generation listens."""
 
     url: pulumi.Output[str]
     service: pulumi.Output[str]
     name: str
+    port: int | None
     configuration: str
 
     def __init__(self, name: str, args: EdgeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("stele:edge:Edge", name, None, opts)
         version = json.dumps(args.version, sort_keys=True, indent=1) + "\n"
-        own = replace(args.service, publish=True, files={**args.service.files, VERSION_FILE: version})
+        own = replace(
+            args.service, publish=True, serving=args.serving, files={**args.service.files, VERSION_FILE: version}
+        )
         door = ImmutableService(name, own, pulumi.ResourceOptions(parent=self))
         gate = ImmutableService(f"{name}-gate", _gate(args, door), pulumi.ResourceOptions(parent=self))
-        self.service, self.name = door.service, door.name
+        self.service, self.name, self.port = door.service, door.name, door.port
         self.configuration = door.configuration
         url = f"http://{args.dns[0]}:{args.port}"
         # Known only once the gate is open, so that whoever reads it can use it.

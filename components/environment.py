@@ -17,7 +17,7 @@ from components.backup_status import Question
 from components.boundary import stop
 from components.configuration import Configurations
 from components.edge import Edge, EdgeArgs
-from components.immutable_service import ImmutableService, ImmutableServiceArgs, MountedSecret
+from components.immutable_service import ImmutableService, ImmutableServiceArgs, MountedSecret, generation_port
 from components.installation import Installation, InstallationArgs
 from components.manifest import RuntimeRelease, fingerprint
 from components.release_store import ReleaseError
@@ -40,10 +40,10 @@ class Environment(pulumi.ComponentResource):
 
     ``outputs`` is the contract for scripts: ``url``, ``version``, ``runtimes`` (name -> ``image@digest``),
     ``configuration`` (name -> hash), ``actions`` (name -> none | restart | redeploy of the last change), ``services``
-    (name -> the orchestrator's service name), ``recipes`` (name -> ``<recipe>-<core>``), ``wirings`` (name ->
-    fingerprint of recipe and size). With backups also ``backup`` (``health``: green | yellow, ``reason``, ``last``: the
-    newest verified one, ``loaded``: what the task runner loaded, from where, and what was lost), and ``schema`` (what
-    the data is at).
+    (name -> the orchestrator's service name), ``ports`` (name of a front door -> the host port of its generation,
+    behind the public one), ``recipes`` (name -> ``<recipe>-<core>``), ``wirings`` (name -> fingerprint of recipe and
+    size). With backups also ``backup`` (``health``: green | yellow, ``reason``, ``last``: the newest verified one,
+    ``loaded``: what the task runner loaded, from where, and what was lost), and ``schema`` (what the data is at).
     """
 
     outputs: dict[str, Any]
@@ -207,8 +207,14 @@ class Environment(pulumi.ComponentResource):
             dns=self._settings.dns,
             host_network=docker.get_network_output(name="host").id,
             version=version,
+            serving=self._serving(key),
         )
         return Edge(key, args, self._child)
+
+    def _serving(self, key: str) -> dict[str, int]:
+        """The generation of a front door that serves now, and its host port; none for a new stack."""
+        service, port = ((self._before.get(kind) or {}).get(key) for kind in ("services", "ports"))
+        return {service: int(port) if port else generation_port(service, {})} if service else {}
 
     def _wiring(self, runtime: RuntimeRelease) -> str:
         """Fingerprint of how a runtime is started and wired here: recipe, its version, and the size chosen."""
@@ -231,5 +237,6 @@ class Environment(pulumi.ComponentResource):
             "actions": change.of_last_change(self._before, names, wirings),
             "wirings": wirings,
             "services": running,
+            "ports": {key: service.port for key, service in services.items() if isinstance(service, Edge)},
             "recipes": recipes,
         }

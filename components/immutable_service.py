@@ -9,7 +9,7 @@ and going back finds the old generation exactly as it was. See docs/decisions/co
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_docker as docker
@@ -25,9 +25,14 @@ from components.witness import Witness
 FRONT_PORT = 8080  # where the front door listens inside its container
 
 
-def generation_port(generation: str) -> int:
-    """The host port of one generation of the front door, by its fingerprint (hex digits)."""
-    return GENERATION_PORTS[int(generation, 16) % len(GENERATION_PORTS)]
+def generation_port(service: str, serving: Mapping[str, int]) -> int:
+    """The host port of one generation of the front door: by the fingerprint (hex digits) at the end of its name, and
+    never that of another one which may be ``serving``, by name, until this one is healthy. What serves stays."""
+    if service in serving:
+        return serving[service]
+    first = int(service.rpartition("-")[2], 16) % len(GENERATION_PORTS)
+    ports: list[int] = [*GENERATION_PORTS[first:], *GENERATION_PORTS[:first]]
+    return next(port for port in ports if port not in serving.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +53,9 @@ class ImmutableServiceArgs:
     ``network`` is the id of the environment's network, or of the host's own when ``on_host``: then the task may set the
     host's packet filter. ``window`` (seconds) replaces the recipe's. ``command`` and ``health`` replace the image's
     entry point and the health hook. ``mounts``: its own volume, and what a task runner sees of others. ``publish`` puts
-    the front door's port on a host port of this generation's own. ``after``: what is there before this one is created,
-    and deleted only when it is gone (`depends_on` of a component does not reach its children).
-    ``witness`` tells why a creation failed.
+    the front door's port on a host port of this generation's own; ``serving``: the one of the generation that serves
+    now, by its service's name. ``after``: what is there before this one is created, and deleted only when it is gone
+    (`depends_on` of a component does not reach its children). ``witness`` tells why a creation failed.
     """
 
     environment: str
@@ -66,6 +71,7 @@ class ImmutableServiceArgs:
     command: Sequence[str] = ()
     health: Sequence[str] = (swarm.HEALTH_HOOK, "ready")
     publish: bool = False
+    serving: Mapping[str, int] = field(default_factory=dict)
     on_host: bool = False
     after: Sequence[pulumi.Resource] = ()
     witness: Witness | None = None
@@ -106,8 +112,8 @@ class ImmutableService(pulumi.ComponentResource):
         super().__init__("stele:service:ImmutableService", name, None, opts)
         self.configuration = digest_of(dict(args.files))
         self.generation = fingerprint(args.specification())
-        self.port = generation_port(self.generation) if args.publish else None
         self.name = service_name = f"{args.environment}-{name}-{self.generation}"
+        self.port = generation_port(service_name, args.serving) if args.publish else None
         window = args.window or args.recipe.health.window
         configs = {path: args.configurations.of(path, text) for path, text in sorted(args.files.items())}
         service = docker.Service(

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from components.account_place import AccountPlace
+from components.account_place import AccountPlace, First
 from components.manifest import Manifest, canonical, digest_of
 from components.places import ReleaseError
 from components.signature import signature, signed, signing_key
+
+SMALL = 1024**2  # bytes; one has a few thousand
 
 
 def incarnation_of(stack: str, manifest: Manifest, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,39 +35,57 @@ def incarnation_of(stack: str, manifest: Manifest, settings: Mapping[str, Any]) 
 def record(account: AccountPlace, incarnation: Mapping[str, Any], passphrase: str) -> str:
     """Write an incarnation unless the newest is the same; its key either way. ``passphrase``: the stack's
     ``backup-key``, which signs it; empty without backups. Raises ReleaseError."""
-    signing = signing_key(passphrase) if passphrase else b""
-    newest = newest_of(account, incarnation["stack"])
-    if newest is not None and _content(account.read(newest), signing) == incarnation:
-        return newest
+    newest = newest_of(account, incarnation["stack"], passphrase)
+    if newest is not None and newest[1] == incarnation:
+        return newest[0]
     now = datetime.now(UTC)
     name = f"{now:%Y%m%dT%H%M%SZ}-{digest_of(incarnation).removeprefix('sha256:')[:12]}.json"
     key = _folder(incarnation["stack"]) + name
-    document = {**incarnation, "recorded": now.isoformat(timespec="seconds")}
+    document = {**incarnation, "recorded": now.isoformat(timespec="seconds"), "key": key}
+    signing = _signing(passphrase)
     account.write(key, canonical(document | ({"signature": signature(document, signing)} if signing else {})))
-    if _content(account.read(key), signing) != incarnation:
+    if _without_marks(_document(account, key, account.oldest(key).get(key), signing)) != incarnation:
         raise ReleaseError(f"{account.bucket}/{key}: holds something else already; pulumi up again")
     return key
 
 
-def newest_of(account: AccountPlace, stack: str) -> str | None:
-    """The key of a stack's newest incarnation; None when there is none.
+def newest_of(account: AccountPlace, stack: str, passphrase: str) -> tuple[str, dict[str, Any]] | None:
+    """A stack's newest incarnation with its key; None when there is none. ``passphrase``: the stack's ``backup-key``;
+    what is not signed with it, for that very key, is passed over. Raises ReleaseError.
 
-    By the store's clock, not by the key's: whose clock was wrong must not hide what comes after.
+    No later than the store's clock says: whose clock was wrong must not hide what comes after. The task runner does
+    the same (runtimes/task-runner/runner/night.py).
     """
-    written = account.oldest(_folder(stack))
-    return max(written, key=lambda key: (written[key].written, key), default=None)
+    written, signing = account.oldest(_folder(stack)), _signing(passphrase)
+    newest, at = None, ""
+    for key in sorted(written, key=lambda key: (written[key].written, key), reverse=True):
+        limit = written[key].written.astimezone(UTC).isoformat(timespec="seconds")
+        if limit < at:
+            break  # nor is any that was written before
+        document = _document(account, key, written[key], signing)
+        recorded = min(str(document.get("recorded")), limit)
+        if document.get("stack") == stack and recorded > at:
+            newest, at = (key, _without_marks(document)), recorded
+    return newest
+
+
+def _signing(passphrase: str) -> bytes:
+    return signing_key(passphrase) if passphrase else b""
 
 
 def _folder(stack: str) -> str:
     return f"stacks/{stack}/incarnations/"
 
 
-def _content(body: bytes | None, signing: bytes) -> object:
-    """What was recorded; None for what is no incarnation, or not signed, which is not in the way of one."""
+def _document(account: AccountPlace, key: str, first: First | None, signing: bytes) -> dict[str, Any]:
+    """What was recorded there; empty for what is no incarnation, or not signed, which is not in the way of one."""
     try:
-        found = json.loads(body or b"")
-        if signing and not signed(found, signing):
-            return None
-        return {key: value for key, value in found.items() if key not in {"recorded", "signature"}}
-    except (AttributeError, RecursionError, ValueError):
-        return None
+        found = json.loads(account.fetch(key, first)) if first is not None and first.size <= SMALL else {}
+        good = found["key"] == key and (not signing or signed(found, signing))
+        return dict(found) if good else {}
+    except (KeyError, RecursionError, TypeError, ValueError):
+        return {}
+
+
+def _without_marks(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name not in {"recorded", "key", "signature"}}

@@ -1,8 +1,10 @@
 """SIGKILL at any moment of a backup or of a load costs that run, and nothing else.
 
 Moments of each, spread over the run as it was measured before and a little beyond: of the task runner, of the
-database, and of the store with its door. Every fourth time the next run is left alone, and must be complete.
-STELE_KILL_POINTS is how many of each (20 for the figure in the notes).
+database (of a load: the PostgreSQL that the runner loads it with), and of the store with its door. Every fourth time
+the next run is left alone, and must be complete. Then, of broker and runner while messages are handed over, and of the
+broker while it takes them in. STELE_KILL_POINTS is how many of each (20 for the figure in the notes), half as many
+where a broker starts each time.
 """
 
 from __future__ import annotations
@@ -16,11 +18,16 @@ from typing import Any
 
 import pytest
 
-from tests.backup.engine import Refused, wait_until
-from tests.backup.site import Site, loaded, outcomes, serving
+from tests.backup.engine import Box, Refused, wait_until
+from tests.backup.site import Site, outcomes, serving
 
-POINTS = int(os.environ.get("STELE_KILL_POINTS", "4"))  # not a multiple of seven
+POINTS = int(os.environ.get("STELE_KILL_POINTS", "4"))
+FEW = max(2, POINTS // 2)  # a JVM starts at each
 STACK: dict[str, Any] = {"captures": {"database": "database", "notify": "files"}}
+LETTERS: dict[str, Any] = {"stack": "letters", "captures": {"broker": "messages"}}
+QUEUES = {"orders": "orders", "orders.stored": "orders.stored::notify"}  # where to send, and where to look
+NOTES = "/data/volumes/broker/.stele"  # as the runner sees it
+LOADS = ("task runner", "runner's PostgreSQL", "store")
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +41,22 @@ def site(sites: Callable[..., Site]) -> Site:
     return made
 
 
-def moments(seconds: float) -> Iterator[tuple[int, float]]:
+@pytest.fixture(scope="module")
+def letters(sites: Callable[..., Site]) -> Site:
+    """One with messages, so many that handing them over and taking them in can be met."""
+    made = sites("letters", **LETTERS)
+    made.start()
+    for queue in QUEUES:
+        made.send("first", 3500, 1000, queue=queue)
+    made.backup()
+    return made
+
+
+def moments(seconds: float, points: int = POINTS) -> Iterator[tuple[int, float]]:
     """Number and delay of every kill, late and early ones in turn: each meets what another one left."""
-    for number in range(POINTS):
-        yield number, seconds * 1.05 * ((number * 7) % POINTS + 0.5) / POINTS
+    step = 7 if points % 7 else 11
+    for number in range(points):
+        yield number, seconds * 1.05 * ((number * step) % points + 0.5) / points
 
 
 def told(what: str, victim: str, ends: Counter[str]) -> str:
@@ -122,8 +141,14 @@ def test_a_killed_backup_costs_nothing_else(site: Site, victim: str, capsys: pyt
         print(told("backup", victim, ends))
 
 
+def kill_postgres(box: Box) -> None:
+    """All of its processes, if there are any at this moment."""
+    each = "[[ $(<$process/comm) != postgres ]] || kill -KILL ${process#/proc/}"
+    box.shell(f"for process in /proc/[0-9]*; do {each}; done 2>/dev/null; true")
+
+
 def cut_off(site: Site, victim: str, moment: float) -> bool:
-    """One load that is disturbed; whether it was complete by then. The runner's container is new or starts again."""
+    """One load that is disturbed; whether it was complete all the same. The runner's container is new."""
     runner = site.start_runner()
     time.sleep(moment)
     if victim == "store":
@@ -132,23 +157,20 @@ def cut_off(site: Site, victim: str, moment: float) -> bool:
             wait_until("a reason or success", lambda: outcomes(runner), runner, limit=300)  # after every retry
         finally:
             site.account.gateway.start()
-    elif victim == "database":
-        site.database.kill()
-        site.database.start()
+    elif victim == "runner's PostgreSQL":
+        kill_postgres(runner)
+        wait_until("a reason or success", lambda: outcomes(runner), runner, limit=300)
     else:
         runner.kill()
     log = runner.log()
     assert "Traceback" not in log, log
-    if victim == "database":
-        loaded(runner)
-        log = runner.log()
     done = "loaded: " in log
     assert done or "serving: owns" not in site.database.log(), "the database serves what is not complete"
     site.engine.remove(f"{site.name}-runner")
     return done
 
 
-@pytest.mark.parametrize("victim", KILLS)
+@pytest.mark.parametrize("victim", LOADS)
 def test_a_killed_load_begins_again_and_nothing_is_served_before(
     site: Site, victim: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,3 +208,134 @@ def whole(site: Site, content: dict[str, Any]) -> None:
     except Refused as refused:
         raise AssertionError(f"{refused}\n{site.database.log()}") from None
     site.remove()
+
+
+def held(site: Site) -> dict[str, list[str]]:
+    """The messages that wait in each queue."""
+    return {queue: site.content_of_queue(queue) for queue in QUEUES.values()}
+
+
+def notes(box: Box, folder: str) -> set[str]:
+    """What runner and broker have left for each other."""
+    return set(box.run("ls", "-A", folder).split())
+
+
+def until(site: Site, condition: str) -> None:
+    """A condition on the notes holds. Asked from within: from outside each look takes as long as what is waited for."""
+    site.runner.shell(f"cd {NOTES}; for n in {{1..6000}}; do [[ {condition} ]] && exit; sleep 0.01; done; exit 1")
+
+
+def left_alone(site: Site, note: str) -> float:
+    """For how many seconds a note is there during a backup that nobody disturbs."""
+    asked = Asked(site)
+    until(site, f"-e {note}")
+    began = time.monotonic()
+    until(site, f"! -e {note}")
+    seconds = time.monotonic() - began
+    asked.join()
+    assert asked.ok, asked.said
+    return seconds
+
+
+def cut_off_between(site: Site, victim: str, note: str, moment: float) -> bool:
+    """One backup that is disturbed while it waits for messages; whether they were there by then. All is up again."""
+    killed, other, folder = site.broker, site.runner, NOTES
+    if victim == "task runner":
+        killed, other, folder = site.runner, site.broker, "/data/.stele"
+    asked = Asked(site)
+    until(site, f"-e {note}")
+    time.sleep(moment)
+    killed.kill()
+    over = note not in notes(other, folder)
+    if victim == "task runner":
+        site.restarted()
+    else:
+        killed.start()
+        serving(killed)
+    asked.join()
+    assert asked.ok or "Traceback" not in asked.said, asked.said
+    return over
+
+
+# A broker writes its answer there; a runner takes its request away once it has the answer.
+@pytest.mark.parametrize(("victim", "note"), [("broker", "captured.new"), ("task runner", "capture")])
+def test_a_kill_while_messages_are_handed_over_costs_nothing_else(
+    letters: Site, victim: str, note: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = left_alone(letters, note)
+    known = verified(letters)
+    ends: Counter[str] = Counter()
+    for number, moment in moments(seconds, FEW):
+        letters.send(f"{victim[:3]}{number}", 10)
+        over = cut_off_between(letters, victim, note, moment)
+        ends["complete all the same" if over else "cut off"] += 1
+        name = letters.backup()["name"]
+        now = verified(letters)
+        assert set(known) <= set(now)
+        assert now[-1] == name
+        known = now
+        # Nothing is left that the next one could take for its own.
+        assert not [each for each in notes(letters.runner, NOTES) if each.startswith("capture")]
+    assert ends["cut off"], "no kill was in time"
+    content = held(letters)
+    again = letters.restore("again", restore=known[-1])
+    again.start()
+    assert held(again) == content
+    with capsys.disabled():
+        print(told("hand-over of messages", victim, ends))
+
+
+def taking_in(site: Site, name: str) -> Site:
+    """Another stack, whose broker has just begun to take in a backup's messages."""
+    again = site.restore("again", restore=name)
+    again.load()
+    broker = again.start_broker()
+    wait_until("the first message", lambda: "taking in the messages of a backup" in broker.log(), broker)
+    return again
+
+
+def test_a_broker_that_is_killed_while_it_takes_messages_in_has_all_of_them_after(
+    letters: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = held(letters)
+    name = letters.backup()["name"]
+    again = taking_in(letters, name)
+    began = time.monotonic()
+    wait_until("the last message", lambda: "took in" in again.broker.log(), again.broker)
+    seconds = time.monotonic() - began
+    serving(again.broker)
+    assert held(again) == content
+    ends: Counter[str] = Counter()
+    for _, moment in moments(seconds, FEW):
+        again.remove()
+        again = taking_in(letters, name)
+        time.sleep(moment)
+        again.broker.kill()
+        over = "messages.jsonl" not in notes(again.runner, NOTES)
+        ends["complete all the same" if over else "cut off"] += 1
+        again.broker.start()
+        serving(again.broker)
+        found = held(again)
+        # What was taken in before the kill comes once more: whoever consumes stores it once.
+        assert {queue: set(bodies) for queue, bodies in found.items()} == {q: set(b) for q, b in content.items()}
+        assert not over or found == content
+        assert "messages.jsonl" not in notes(again.runner, NOTES)
+    assert ends["cut off"], "no kill was in time"
+    with capsys.disabled():
+        print(told("first start", "broker", ends))
+
+
+def test_of_messages_that_cannot_all_be_taken_in_none_is(letters: Site) -> None:
+    """The broker ends at them and is started again: each time, those before would come once more."""
+    content = held(letters)
+    again = letters.restore("again", restore=letters.backup()["name"])
+    again.load()
+    strange = '{"queue": "gone", "message": ""}'
+    again.runner.shell(f"cd {NOTES} && cp messages.jsonl whole && echo '{strange}' >>messages.jsonl")
+    broker = again.start_broker()
+    wait_until("its end", lambda: not broker.running())
+    assert "a backup holds messages of queue 'gone', which this release lacks" in broker.log()
+    again.runner.shell(f"cd {NOTES} && mv whole messages.jsonl")
+    broker.start()
+    serving(broker)
+    assert held(again) == content

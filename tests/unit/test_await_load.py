@@ -30,7 +30,7 @@ class Service:
         # Later ones later: the engine gives them in no order.
         stamps = [f"{self.began[:19]}.{number:09d}Z" for number in range(len(states))]
         tasks = [
-            {"CreatedAt": at, "Status": {"State": state, "Err": f"exit of task {number}"}}
+            {"ID": f"task-{number}", "CreatedAt": at, "Status": {"State": state, "Err": f"exit of task {number}"}}
             for number, (state, at) in enumerate(zip(states, stamps, strict=True))
         ]
         return tasks[::-1]
@@ -77,7 +77,17 @@ def test_one_failure_is_waited_out() -> None:
 def test_two_failures_end_it_with_the_runners_last_reason() -> None:
     reasons = [f"{STAMP}cannot start: first", f"{STAMP}cannot start: backup X: it is damaged; choose another one"]
     with pytest.raises(RuntimeError, match=r"^backup X: it is damaged; choose another one$"):
-        Waiting(Service(FIRST, (["running"], reasons))).report()
+        Waiting(Service(FIRST, (["running"], STEPS), (["running"], reasons))).report()
+
+
+def test_reasons_from_before_are_passed_over() -> None:
+    # The store was down, an `up` gave up, the store is back, and the same task loads now.
+    before = [f"{STAMP}cannot start: the store is down", f"{STAMP}cannot start: the store is down"]
+    at_work = (["running"], [*before, *STEPS])
+    assert Waiting(Service(FIRST, at_work, at_work, (["running"], [*before, *STEPS, "loaded: {}"]))).report() == "{}"
+    again = [f"{STAMP}cannot start: a", f"{STAMP}cannot start: b"]
+    with pytest.raises(RuntimeError, match=r"^b$"):
+        Waiting(Service(FIRST, at_work, (["running"], [*before, *again]))).report()
 
 
 def test_tasks_that_end_at_once_end_it() -> None:

@@ -192,3 +192,10 @@ def test_the_drill_tells_what_stays_in_use(
     *_, line, mend = capsys.readouterr().err.splitlines()
     assert line == "drill: n is still in use after 60 s: it is in use"
     assert "make dev brings the stack back" in mend
+
+
+@pytest.mark.parametrize("outputs", [{}, {"account": {}}])
+def test_a_stack_that_does_not_run_is_one_line(monkeypatch: pytest.MonkeyPatch, outputs: dict[str, Any]) -> None:
+    monkeypatch.setattr(Site, "outputs", lambda *_: outputs)
+    with pytest.raises(DrillError, match="stack dev has no output services: it is no environment, or pulumi up -s dev"):
+        Site.own("dev", "").runner("backup")

@@ -98,6 +98,28 @@ def test_the_edge_generations_listen_on_different_ports_and_the_gate_follows(dep
     assert len(ports) == 2
 
 
+def test_a_generation_of_the_edge_never_takes_the_port_of_the_one_that_serves(
+    deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def moved(before: dict[str, Any] | None, version: str) -> tuple[dict[str, Any], int]:
+        recorder, outputs = deploy(before, version=version)
+        services = recorder.of_type(SERVICE)
+        edge = next(inputs for name, inputs in services.items() if name.startswith("edge-") and "gate" not in name)
+        assert outputs["ports"]["edge"] == edge["endpointSpec"]["ports"][0]["publishedPort"]
+        return outputs, outputs["ports"]["edge"]
+
+    monkeypatch.setattr("components.immutable_service.GENERATION_PORTS", range(29000, 29001))
+    serving, port = moved(None, "1.0.0")
+    monkeypatch.setattr("components.immutable_service.GENERATION_PORTS", range(29000, 29002))
+    assert moved(serving, "1.0.0")[1] == port  # it stays where it is
+    after, other = moved(serving, "1.1.0")
+    assert other == 29001
+    assert moved(after, "1.1.0")[1] == other
+    # Of one that was deployed before ports were recorded, it is what its name gives.
+    unrecorded = {key: value for key, value in after.items() if key != "ports"}
+    assert moved(unrecorded, "1.0.0")[1] != moved(unrecorded, "1.1.0")[1]
+
+
 def test_the_gate_opens_after_the_edge_and_the_edge_after_everything_behind_it(deploy: Deploy) -> None:
     recorder, _ = deploy()
     order = [args.name.rpartition("-")[0] for args in recorder.resources if args.typ.endswith(SERVICE)]

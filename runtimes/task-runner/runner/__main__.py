@@ -11,7 +11,7 @@ from . import settings as configured
 from .management import health
 from .night import HURRY, back_up
 from .pacing import paced
-from .problem import Problem, of_the_disk
+from .problem import problem_of
 from .repository import Backups
 from .serve import NIGHT, main
 from .store import Store
@@ -48,6 +48,6 @@ if __name__ == "__main__":
         sys.exit(2)
     try:
         VERBS[verb]()
-    except (Problem, OSError) as error:
-        print(of_the_disk(error) if isinstance(error, OSError) else error, file=sys.stderr)
+    except Exception as error:  # noqa: BLE001 - one line, whatever it was
+        print(problem_of(error), file=sys.stderr)
         sys.exit(1)

@@ -74,13 +74,19 @@ def _database(settings: Settings, volume: Volume, _name: str, contents: dict[str
 
 
 def _messages(_settings: Settings, volume: Volume, name: str, contents: dict[str, Any]) -> None:
-    """The broker writes its queues into its own volume when asked to by a note there."""
+    """The broker writes its queues into its own volume when asked to by a note there.
+
+    Its answer bears the name of the request: what it collected for a backup that was killed is not this one's.
+    """
     folder = empty(CAPTURED / volume.name)
-    answer, request = volume.notes / "captured.jsonl", volume.notes / "capture"
-    answer.unlink(missing_ok=True)
+    answer, request = volume.notes / f"captured-{name}.jsonl", volume.notes / "capture"
+    answer.unlink(missing_ok=True)  # of one that was killed within this very second
     write(request, {"name": name})
     deadline = time.monotonic() + PATIENCE
     try:
+        # Only now: until then the broker may still have answered a request of before.
+        for stale in set(volume.notes.glob("captured*.jsonl")) - {answer}:
+            stale.unlink(missing_ok=True)
         while not answer.exists():
             if time.monotonic() > deadline:
                 raise Problem(f"{volume.name} does not hand over its messages within {PATIENCE} s; is it healthy?")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -29,12 +30,19 @@ create table if not exists stele.migrations (version integer primary key, applie
 """
 
 
+# One statement, whatever the tables are called: who may make tables must not get a word into what the runner executes.
+ROWS = """
+select json_object_agg(format('%I.%I', schemaname, tablename), (xpath('/row/n/text()', query_to_xml(
+    format('select count(*) as n from %I.%I', schemaname, tablename), false, true, '')))[1]::text::bigint)
+from pg_tables where schemaname not in ('pg_catalog', 'information_schema')
+"""
+
+
 @dataclass(frozen=True)
 class Database:
-    """One database: where it answers, and as whom to speak to it."""
+    """One database: where it answers, and as whom to speak to it: its owner, who may do no more than its runtimes."""
 
     name: str
-    owner: str
     env: dict[str, str]
 
     def query(self, statement: str) -> str:
@@ -42,19 +50,18 @@ class Database:
         return self.psql("--tuples-only", "--no-align", "--command", statement)
 
     def run(self, script: str) -> None:
-        """A script in one transaction, as the owner: all of it or nothing. For a lock it waits LOCK_PATIENCE."""
-        begin = f"set role \"{self.owner}\";\nset local lock_timeout = '{LOCK_PATIENCE}s';\n"
+        """A script in one transaction: all of it or nothing. For a lock it waits LOCK_PATIENCE."""
         try:
-            self.psql("--single-transaction", "--file=-", data=begin + script)
+            patience = f"set local lock_timeout = '{LOCK_PATIENCE}s';\n"
+            self.psql("--single-transaction", "--file=-", data=patience + script)
         except Problem as problem:
             if "lock timeout" not in str(problem):
                 raise
             raise Problem(f"{problem}: a table is in use for over {LOCK_PATIENCE} s, perhaps by a backup") from None
 
     def load(self, dump: Path) -> None:
-        """A dump in one transaction, as the owner."""
-        role = ("--command", f'set role "{self.owner}"')
-        self.psql("--single-transaction", *role, "--file", str(dump))
+        """A dump in one transaction."""
+        self.psql("--single-transaction", "--file", str(dump))
 
     def psql(self, *words: str, data: str | None = None) -> str:
         """What psql prints. Raises Problem with PostgreSQL's first line."""
@@ -72,21 +79,9 @@ class Database:
             raise Problem(f"database {self.name}: {wrong.strip() or 'no reason given'}")
         return done.stdout.strip()
 
-    def tables(self) -> list[str]:
-        """Every table, quoted, in its schema."""
-        found = self.query(
-            "select format('%I.%I', schemaname, tablename) from pg_tables "
-            "where schemaname not in ('pg_catalog', 'information_schema') order by 1"
-        )
-        return found.splitlines()
-
     def rows(self) -> dict[str, int]:
         """The number of rows of every table, all seen at one moment."""
-        tables = self.tables()
-        if not tables:
-            return {}
-        union = " union all ".join(f"select '{table}', count(*) from {table}" for table in tables)
-        return {name: int(count) for name, count in (line.split("|") for line in self.query(union).splitlines())}
+        return _rows(self.query(ROWS))
 
     def schema(self) -> int:
         """The version that the data is at."""
@@ -96,11 +91,6 @@ class Database:
 
     def dump(self, path: Path) -> dict[str, int]:
         """Write a dump and return the rows of every table, both of the same moment."""
-        tables = self.tables()
-        union = (
-            " union all ".join(f"select '{table}', count(*) from {table}" for table in tables)
-            or "select '', 0 where false"
-        )
         # psql holds the snapshot while pg_dump reads it.
         dump = (
             f'{BIN}/pg_dump --snapshot="$STELE_SNAPSHOT" --no-owner --no-privileges --file="$STELE_DUMP" '
@@ -111,7 +101,7 @@ class Database:
             select pg_export_snapshot() as snapshot \\gset
             \\setenv STELE_SNAPSHOT :snapshot
             \\! {dump} 2>&1 && echo complete
-            {union};
+            {ROWS};
         """
         env = {"STELE_DUMP": str(path), "PGDATABASE": self.name}
         words = ("--tuples-only", "--no-align", "--file=-")
@@ -121,8 +111,12 @@ class Database:
             if "lock timeout" in wrong:
                 wrong += f": a table is locked for over {DUMP_PATIENCE} s; end what holds it (pg_stat_activity)"
             raise Problem(f"database {self.name}: {wrong}")
-        said.remove("complete")
-        return {name: int(count) for name, count in (line.split("|") for line in said if line)}
+        return _rows("".join(said[said.index("complete") + 1 :]))
+
+
+def _rows(answer: str) -> dict[str, int]:
+    """The answer to ROWS."""
+    return {str(name): int(count) for name, count in (json.loads(answer) if answer else {}).items()}
 
 
 def _restrict_key() -> str:
@@ -143,7 +137,7 @@ def running(settings: Settings, host: str) -> Database:
     """The stack's own database, which answers under its runtime's name."""
     owner, name = names(settings)
     env = {"PGHOST": host, "PGPORT": PORT, "PGUSER": owner, "PGPASSWORD": secret("database-password")}
-    return Database(name, owner, env | {"PGCONNECT_TIMEOUT": "5"})
+    return Database(name, env | {"PGCONNECT_TIMEOUT": "5"})
 
 
 @contextmanager
@@ -154,7 +148,13 @@ def cluster(folder: Path, sockets: Path, settings: Settings, *, durable: bool = 
     if not (folder / "PG_VERSION").exists():
         _initialise(folder)
     said = sockets / "postgres.log"
+    sockets.chmod(0o700)
+    # What was dumped can run functions of its own. So it is loaded, and migrated, as its owner from the connection on:
+    # who connects as the superuser and takes another role can be made to go back.
+    rules = sockets / "hba.conf"
+    rules.write_text("local all all trust\n")
     options = {"unix_socket_directories": sockets, "listen_addresses": "", "port": PORT, "max_wal_size": "2GB"}
+    options |= {"hba_file": rules}
     options |= {"fsync": "on" if durable else "off", "full_page_writes": "on" if durable else "off"}
     words = [word for key, value in options.items() for word in ("-c", f"{key}={value}")]
     with said.open("wb") as output:
@@ -164,15 +164,17 @@ def cluster(folder: Path, sockets: Path, settings: Settings, *, durable: bool = 
     try:
         _await(process, env, said)
         owner, name = names(settings)
-        administration = Database("postgres", SUPERUSER, env)
+        administration = Database("postgres", env)
         if not administration.query(f"select 1 from pg_roles where rolname = '{owner}'"):
             administration.query(f'create role "{owner}" login')
         if not administration.query(f"select 1 from pg_database where datname = '{name}'"):
             administration.query(f'create database "{name}" owner "{owner}"')
-        yield Database(name, owner, env)
+        yield Database(name, env | {"PGUSER": owner})
     finally:
         process.send_signal(signal.SIGINT)  # everything is written, the next start needs no recovery
         process.wait()
+    if process.returncode:
+        raise Problem(f"{folder}: PostgreSQL did not end in good order (exit code {process.returncode})")
 
 
 def _initialise(folder: Path) -> None:

@@ -80,6 +80,10 @@ class Load:
             return
         if self.settings.restore != "vanilla":
             self.record = Backups(self.store, self.settings.source).choose(self.settings.restore)
+            if self.record is None and self.settings.source != self.settings.stack:  # it was asked for
+                raise Problem(
+                    f"restore: stack {self.settings.source} has no verified backup in this account; name another"
+                )
         if not self.wanting:
             self.report["from"] = None
             return
@@ -103,7 +107,10 @@ class Load:
         if self.record is not None:
             Backups(self.store, self.settings.source).fetch(self.record, SCRATCH / "repository")
         elif self.vanilla is not None:
-            (SCRATCH / "vanilla.tar").write_bytes(self.store.read(self.vanilla["key"]))
+            prefix, _, name = str(self.vanilla["key"]).rpartition("/")
+            if (first := self.store.oldest(prefix).get(name)) is None:
+                raise Problem(f"{self.vanilla['key']}: is not in the account; pulumi up copies it there")
+            (SCRATCH / "vanilla.tar").write_bytes(self.store.read_version(prefix, first))
 
     def _check(self) -> None:
         """Everything is what was stored, before any volume is touched."""

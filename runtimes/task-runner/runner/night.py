@@ -14,15 +14,18 @@ from typing import Any
 from .capture import CAPTURED, Changed, capture, unchanged
 from .files import read, sha256, write
 from .log import log
-from .problem import Problem, of_the_disk
+from .problem import Problem, problem_of
 from .repository import SKEW, Backups, Damaged, signed, signing_key
 from .settings import DATA, Settings, secret
 from .store import Store
 from .verify import verify
+from .versions import Version
 
 STATUS = DATA / "status.json"
 HURRY = DATA / ".hurry"  # what changes faster than a paced night reads it is read at full speed (pacing.py)
 TRIES = 3
+SMALL = 1024**2  # bytes; an incarnation has a few thousand
+_OF_A_FAILURE = ("format", "name", "stack", "started", "fenced", "repository")  # the next night goes on in that one
 
 
 @contextmanager
@@ -54,15 +57,16 @@ def back_up(settings: Settings) -> dict[str, Any]:
             except Damaged as damaged:
                 # By its medium or by somebody: then no backup of this month would be restorable.
                 log(f"backup {name}: {damaged}; all of it is stored anew, in another repository")
-                record |= _stored(backups, settings, name, started, fresh=True)
+                backups.begin(started)
+                record |= _stored(backups, settings, name, started)
                 verify(backups, record, settings)
             record |= {"result": "verified", "finished": stamp(datetime.now(UTC))}
             backups.keep(record)
-        except (Problem, OSError) as error:
-            problem = of_the_disk(error) if isinstance(error, OSError) else error
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is told, or nobody would know of it
+            problem = problem_of(error)
             shutil.rmtree(CAPTURED, ignore_errors=True)  # on a full disk, that makes room for what is noted below
             log(f"backup {name} failed: {problem}")
-            failure = {key: record[key] for key in ("format", "name", "stack", "started", "fenced")}
+            failure = {key: record[key] for key in _OF_A_FAILURE if key in record}
             failure |= {"result": "failed", "reason": str(problem), "finished": stamp(datetime.now(UTC))}
             _remember(failure, time.monotonic() - clock)
             _keep_failure(backups, failure)
@@ -75,14 +79,12 @@ def back_up(settings: Settings) -> dict[str, Any]:
         return record
 
 
-def _stored(
-    backups: Backups, settings: Settings, name: str, moment: datetime, *, fresh: bool = False
-) -> dict[str, Any]:
+def _stored(backups: Backups, settings: Settings, name: str, moment: datetime) -> dict[str, Any]:
     incarnation = newest_incarnation(backups.store, settings.stack)
     for attempt in range(1, TRIES + 1):
         contents, paths = capture(settings, name, {"incarnation.json": incarnation})
         try:
-            stored = backups.store_tree(DATA, paths, moment, fresh=fresh)
+            stored = backups.store_tree(DATA, paths, moment)
             unchanged(contents)
             HURRY.unlink(missing_ok=True)
             break
@@ -107,24 +109,34 @@ def _stored(
 def newest_incarnation(store: Store, stack: str) -> dict[str, Any]:
     """The stack's exact configuration and release, as `pulumi up` recorded it last; empty when it never did.
 
-    The newest by the store's clock: whose own was wrong must not hide what comes after. What is no incarnation, or not
-    signed with this ``backup-key``, is in nobody's way. Raises Problem when no other one is there: a new installation
-    loads what its incarnation names.
+    The first version of each, as it was recorded, and no later than the store's clock says: whose own was wrong must
+    not hide what comes after. What is no incarnation, or not signed with this ``backup-key`` for that very key, is in
+    nobody's way. Raises Problem when there are only such: a new installation loads what its incarnation names.
     """
-    prefix, strange, key = f"stacks/{stack}/incarnations", 0, signing_key(secret("backup-key"))
-    for entry in sorted(store.list(prefix), key=lambda entry: str(entry["ModTime"]), reverse=True):
-        try:
-            found = json.loads(store.read(f"{prefix}/{entry['Path']}"))
-        except (RecursionError, ValueError):
-            continue
-        if not isinstance(found, dict) or found.get("stack") != stack:
-            continue
-        if signed(found, key):
-            return found
-        strange += 1
-    if strange:
-        raise Problem(f"{strange} incarnations of {stack}, none signed with this backup-key; pulumi up -s {stack}")
-    return {}
+    prefix, key = f"stacks/{stack}/incarnations", signing_key(secret("backup-key"))
+    written = store.oldest(prefix)
+    newest, at = {}, ""
+    for path in sorted(written, key=lambda path: written[path].written, reverse=True):
+        limit = stamp(written[path].written)
+        if limit < at:
+            break  # nor is any that was written before
+        document = _incarnation(store, prefix, written[path])
+        ours = document.get("key") == f"{prefix}/{path}" and document.get("stack") == stack and signed(document, key)
+        if ours and (recorded := min(str(document["recorded"]), limit)) > at:
+            newest, at = document, recorded
+    if written and not newest:
+        raise Problem(f"{len(written)} incarnations of {stack}, none signed with this backup-key; pulumi up -s {stack}")
+    return newest
+
+
+def _incarnation(store: Store, prefix: str, version: Version) -> dict[str, Any]:
+    """A document in the account; empty for what is none."""
+    try:
+        document = json.loads(store.read_version(prefix, version)) if version.size <= SMALL else None
+    except (Problem, RecursionError, ValueError) as error:
+        log(f"{prefix}/{version.path}: {error}")
+        document = None
+    return document if isinstance(document, dict) else {}
 
 
 def _keep_failure(backups: Backups, failure: dict[str, Any]) -> None:

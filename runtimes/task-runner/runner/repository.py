@@ -1,9 +1,10 @@
 """Backups of one stack in its account: encrypted, content-addressed restic repositories, and a record for each backup.
 
-``backups/<stack>/<month>/...`` is a repository, ``backups/<stack>/records/<name>.<sha256>.json`` a record, which names
-every object that its backup needs. A repository's objects are named by the SHA-256 of their content: whatever is
-damaged shows before it is used, and of a key that was overwritten the right version is found by its content. A record
-is signed with the customer's own key: who has the account's keys alone can add none that counts.
+``backups/<stack>/<month>/...`` is a repository, ``backups/<stack>/records/<name>.<result>.<sha256>.<seal>.json`` a
+record, which names every object that its backup needs. A repository's objects are named by the SHA-256 of their
+content: whatever is damaged shows before it is used, and of a key that was overwritten the right version is found by
+its content. So is a record; its seal is made with the customer's own key. Who has the account's keys alone can add none
+that counts, and of one that counts it shows when its content is lost.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .capture import Changed
 from .files import is_content
@@ -26,22 +27,29 @@ from .settings import DATA, secret
 from .store import REMOTE, Failed, Store, run
 
 NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
-_RECORD = re.compile(rf"({NAME.pattern})\.([0-9a-f]{{64}})\.json")
+_RECORD = re.compile(
+    rf"(?P<name>{NAME.pattern})\.(?P<result>verified|failed)\.(?P<digest>[0-9a-f]{{64}})\.(?P<seal>[0-9a-f]{{64}})\.json"
+)
 _OBJECT = re.compile(r"config|(keys|index|snapshots)/[0-9a-f]{64}|data/[0-9a-f]{2}/[0-9a-f]{64}")
-_FIELDS = {"repository": r"\d{4}-\d\d(\.\d+)?", "snapshot": "[0-9a-f]{8,64}", "config": "[0-9a-f]{64}"}
+_REPOSITORY = r"\d{4}-\d\d(\.\d+)?"
+_FIELDS = {"repository": _REPOSITORY, "snapshot": "[0-9a-f]{8,64}", "config": "[0-9a-f]{64}"}
 _FIELDS |= {"contents": "[0-9a-f]{64}"}
-LARGEST = 256 * 1024**2  # bytes; restic's packs are at most half of it
+LARGEST = 256 * 1024**2  # bytes of an object; restic's packs are at most half of it, a record is far smaller
 RESTIC_INCOMPLETE = 3  # its exit code when it could not read every file
 SKEW = timedelta(minutes=20)  # a store refuses whose clock is 15 minutes off
 RESTIC = ("restic", "--option", "rclone.args=serve restic --stdio --contimeout=10s --timeout=60s --low-level-retries=2")
 
 
-def _numbered(month: str, number: int) -> str:
-    return f"{month}.{number}" if number else month
-
-
 def _moment(name: str) -> datetime:
     return datetime.strptime(name, "%Y-%m-%dT%H-%M-%SZ").replace(tzinfo=UTC)
+
+
+def _can_be_of(name: str, written: datetime) -> bool:
+    """Whether a record of a backup that began at the moment in its name can have been written then."""
+    try:
+        return _moment(name) <= written + SKEW
+    except ValueError:
+        return False
 
 
 def canonical(value: Any) -> bytes:
@@ -53,36 +61,50 @@ def signing_key(passphrase: str) -> bytes:
     return hashlib.scrypt(passphrase.encode(), salt=b"stele backup record", n=2**14, r=8, p=1, dklen=32)
 
 
-def signature(record: Mapping[str, Any], key: bytes) -> str:
-    """HMAC-SHA256 (RFC 2104) of a record without its signature."""
-    return hmac.new(key, canonical({**record, "signature": ""}), "sha256").hexdigest()
+def signature(document: Mapping[str, Any], key: bytes) -> str:
+    """HMAC-SHA256 (RFC 2104) of a document without its signature."""
+    return hmac.new(key, canonical({**document, "signature": ""}), "sha256").hexdigest()
 
 
-def signed(record: Mapping[str, Any], key: bytes) -> bool:
-    """Whether a record is signed with that key; what anybody may have put there instead of a signature is none."""
+def signed(document: Mapping[str, Any], key: bytes) -> bool:
+    """Whether a document is signed with that key; what anybody may have put there instead of a signature is none."""
     try:
-        return hmac.compare_digest(str(record.get("signature")).encode(), signature(record, key).encode())
+        return hmac.compare_digest(str(document.get("signature")).encode(), signature(document, key).encode())
     except (ValueError, RecursionError):
         return False
+
+
+def seal(stack: str, name: str, result: str, digest: str, key: bytes) -> str:
+    """HMAC-SHA256 of what a record's file name says: that this stack's backup of that name came to that result, with a
+    record of that SHA-256. components/backup_status.py checks the same."""
+    return hmac.new(key, "\n".join([stack, name, result, digest]).encode(), "sha256").hexdigest()
 
 
 class Damaged(Problem):
     """What is stored is not, or no longer, what was stored."""
 
 
-def parsed(text: bytes, name: str) -> dict[str, Any] | None:
-    """The record in a file named ``name``; None when it is none, for whoever may add backups may add anything."""
+def parsed(text: bytes) -> dict[str, Any] | None:
+    """A record; None when it is none: a runner that is not its stack's any more may seal anything."""
     try:
-        _moment(name)
         record = json.loads(text)
-        if (record["name"], record["result"]) == (name, "failed"):
+        if record["result"] == "failed":
             return dict(record)
         fits = all(re.fullmatch(pattern, record[key]) for key, pattern in _FIELDS.items())
         fits &= all(_OBJECT.fullmatch(path) for path in record["objects"])
         fits &= {"started", "fenced"} <= record.keys()
-        return dict(record) if fits and (record["name"], record["result"]) == (name, "verified") else None
+        return dict(record) if fits else None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+class _Seen(NamedTuple):
+    """The records of a stack by name, oldest first; the names of verified backups whose record is lost; and how many
+    records are sealed with another key."""
+
+    found: dict[str, dict[str, Any]]
+    gone: set[str]
+    strange: int
 
 
 class Backups:
@@ -97,6 +119,7 @@ class Backups:
             "RESTIC_CACHE_DIR": str(DATA / "cache"),
             "RESTIC_PROGRESS_FPS": "0.1",
         }
+        self._begun: list[str] = []
 
     # Records
 
@@ -106,72 +129,83 @@ class Backups:
         A record is named by its content: one that was overwritten is found among its versions. A second one of the same
         name does not take its place, and one that was written before the moment in its name is none, by the store's
         clock and its first version. So nobody can hide an old backup, or be the newest once another one was made.
-        Raises Problem when there are records and none is signed with this key: what they say must not be passed over
+        Raises Problem when there are records and none is sealed with this key: what they say must not be passed over
         for an empty beginning.
         """
-        return self._records()[0]
+        return self._ours().found
 
-    def _records(self) -> tuple[dict[str, dict[str, Any]], set[str]]:
-        """Those, and the names of records that are not, or no longer, what was written."""
-        prefix = f"{self._prefix}/records"
-        written: dict[str, datetime] = {}
-        for version in self.store.versions(prefix):
-            written[version.path] = min(version.written, written.get(version.path, version.written))
-        listed = sorted(written, key=lambda path: written[path])
-        names = {path: match for path in listed if (match := _RECORD.fullmatch(path))}
-        folder = DATA / "records"
-        unknown = [path for path, match in names.items() if not is_content(folder / path, match[2])]
-        self.store.fetch(prefix, unknown, folder)
-        overwritten = {path: names[path][2] for path in unknown if not is_content(folder / path, names[path][2])}
-        if overwritten:
-            log(f"{len(overwritten)} records are not what their names say; looking for their older versions")
-            self._fetch_versions(prefix, overwritten, folder)
+    def _ours(self) -> _Seen:
+        """What is there, unless it was all made with another key. Raises Problem."""
+        seen = self._seen()
+        if seen.strange and not (seen.found or seen.gone):
+            raise Problem(
+                f"secret 'backup-key': {seen.strange} backups of {self.stack}, none made with this key; set theirs: "
+                "pulumi config set --secret backup-key VALUE, or begin with none of them (restore: vanilla)"
+            )
+        return seen
+
+    def _seen(self) -> _Seen:
+        """Fetch the records that are not known yet, and look at all of them."""
+        prefix, folder = f"{self._prefix}/records", DATA / "records"
+        sealed, strange = self._sealed(prefix)
+        unknown = {each[0]: each["digest"] for each in sealed if not is_content(folder / each[0], each["digest"])}
+        self.store.fetch(prefix, unknown, folder, largest=LARGEST)
+        lost = {path: digest for path, digest in unknown.items() if not is_content(folder / path, digest)}
+        if lost:
+            log(f"{len(lost)} records are not what their names say; looking for their older versions")
+            self._fetch_versions(prefix, lost, folder)
         found: dict[str, dict[str, Any]] = {}
-        strange = 0
         gone: set[str] = set()
-        for path, match in names.items():
-            if not is_content(folder / path, match[2]):
-                gone.add(match[1])
-                continue
-            if match[1] in found:
-                continue
-            record = parsed((folder / path).read_bytes(), match[1])
-            if record is None or record.get("stack") != self.stack or _moment(match[1]) > written[path] + SKEW:
+        for each in sealed:
+            if not is_content(folder / each[0], each["digest"]):
+                log(f"record {each[0]} is lost, or cannot be read")
+                gone |= {each["name"]} if each["result"] == "verified" else set()
+            elif record := parsed((folder / each[0]).read_bytes()):
+                found[each["name"]] = record | {"name": each["name"], "result": each["result"]}
+            else:
+                log(f"record {each[0]} is no record of a backup; it is passed over")
+        return _Seen(found, gone, strange)
+
+    def _sealed(self, prefix: str) -> tuple[list[re.Match[str]], int]:
+        """The file names of records that count, in the order of the backups' names; and how many have another seal."""
+        written = {path: first.written for path, first in self.store.oldest(prefix).items()}
+        found: dict[str, re.Match[str]] = {}
+        strange = 0
+        for path in sorted(written, key=lambda path: (written[path], path)):
+            each = _RECORD.fullmatch(path)
+            if each is None or not _can_be_of(each["name"], written[path]):
                 log(f"record {path} is no record of a backup; it is passed over")
-            elif not signed(record, self._key):
-                log(f"record {path} is not signed with this backup-key; it is passed over")
+            elif not hmac.compare_digest(
+                each["seal"], seal(self.stack, each["name"], each["result"], each["digest"], self._key)
+            ):
+                log(f"record {path} is not sealed with this backup-key; it is passed over")
                 strange += 1
             else:
-                found[match[1]] = record
-        if strange and not found:
-            raise Problem(
-                f"secret 'backup-key': {strange} backups of {self.stack}, none made with this key; set theirs: pulumi "
-                "config set --secret backup-key VALUE, or begin with none of them (restore: vanilla)"
-            )
-        return dict(sorted(found.items())), gone
+                found.setdefault(each["name"], each)
+        return [found[name] for name in sorted(found)], strange
 
     def keep(self, record: dict[str, Any]) -> None:
-        """Sign a record and write it; from here on the backup exists."""
-        record["signature"] = signature(record, self._key)
+        """Write a record; from here on the backup exists."""
         text = canonical(record)
-        self.store.write(f"{self._prefix}/records/{record['name']}.{hashlib.sha256(text).hexdigest()}.json", text)
+        name, result, digest = record["name"], record["result"], hashlib.sha256(text).hexdigest()
+        sealed = seal(self.stack, name, result, digest, self._key)
+        self.store.write(f"{self._prefix}/records/{name}.{result}.{digest}.{sealed}.json", text)
 
     def choose(self, name: str) -> dict[str, Any] | None:
         """The record of that name, or the newest verified one; None when there is none at all.
 
-        Raises Damaged when there may be a newer one that cannot be read. Where every version is listed, what is no
-        record now has never been one; elsewhere it may have been overwritten, and neither an older one nor nothing must
-        take its place.
+        Raises Damaged when there was a newer one whose record is lost: neither an older one nor nothing must take its
+        place unasked.
         """
-        found, gone = self._records()
+        found, gone, _ = self._ours()
         good = {key: record for key, record in found.items() if record["result"] == "verified"}
+        newest = max(gone, default="")
+        if name in gone or (name == "newest" and newest > max(good, default="")):
+            raise Damaged(
+                f"backup {newest if name == 'newest' else name}: its record is not what was stored; bring it back in "
+                f"the store, or choose another backup (restore: {max(good, default='vanilla')})"
+            )
         if name == "newest":
-            newest = max(gone, default="")
-            if newest > max(good, default="") and not self.store.lists_versions:
-                raise Damaged(
-                    f"backup {newest}: its record is not what was stored, and its older versions are not listed here; "
-                    f"bring back the first one, or choose another backup (restore: {max(good, default='vanilla')})"
-                )
             return next(reversed(good.values()), None)
         if name not in good:
             known = ", ".join(list(good)[-5:]) or "none"
@@ -180,21 +214,15 @@ class Backups:
 
     # Writing
 
-    def store_tree(self, folder: Path, paths: Sequence[str], moment: datetime, *, fresh: bool) -> dict[str, Any]:
+    def store_tree(self, folder: Path, paths: Sequence[str], moment: datetime) -> dict[str, Any]:
         """Store files (relative to ``folder``); returns repository, snapshot and what was added, in bytes.
 
-        A repository begins with each month. One that is not sound is left alone, and another begun beside it, as with
-        ``fresh``. Raises Changed when a file went meanwhile.
+        A repository begins with each month. One that is not sound is left alone, and another begun beside it. Raises
+        Changed when a file went meanwhile.
         """
         listed = folder / ".paths"
-        listed.write_bytes(b"".join(path.encode() + b"\0" for path in paths))
-        month = f"{moment:%Y-%m}"
-        numbers: set[int] = set()  # of those of this month
-        for entry in self.store.list(self._prefix):
-            if match := re.fullmatch(rf"{month}(?:\.([1-9]\d?))?/.*", entry["Path"]):
-                numbers.add(int(match[1] or 0))
-        for number in [] if fresh else sorted(numbers, reverse=True):
-            name = _numbered(month, number)
+        listed.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in paths))
+        for name in self._known(moment):
             try:
                 return self._add(name, folder, listed)
             except Changed:
@@ -203,9 +231,23 @@ class Backups:
                 if self._is_sound(name):
                     raise
                 log(f"repository {name}: {problem}; it is left alone")
-        name = _numbered(month, next(number for number in count() if number not in numbers))
+        return self._add(self.begin(moment), folder, listed)
+
+    def _known(self, moment: datetime) -> list[str]:
+        """The month's repositories that may be gone on with, the youngest first: those that were begun just now or that
+        a record names, and the first one, which a night may have been killed in. Anybody may have put others there."""
+        month = f"{moment:%Y-%m}"
+        told = [str(record.get("repository", "")) for record in reversed(self._seen().found.values())]
+        named = [*reversed(self._begun), *(name for name in told if name.startswith(month))]
+        return list(dict.fromkeys([*named, month] if self._exists(month) else named))
+
+    def begin(self, moment: datetime) -> str:
+        """A new repository: the month's first one, or beside it one that nobody can have put there before."""
+        month = f"{moment:%Y-%m}"
+        name = f"{month}.{datetime.now(UTC):%d%H%M%S}" if self._exists(month) else month
         self._restic(name, "init", "--quiet")
-        return self._add(name, folder, listed)
+        self._begun.append(name)
+        return name
 
     def _add(self, name: str, folder: Path, listed: Path) -> dict[str, Any]:
         """Store the listed files in a repository."""
@@ -218,6 +260,9 @@ class Backups:
             raise
         summary = json.loads(said.splitlines()[-1])
         return {"repository": name, "snapshot": summary["snapshot_id"], "added": summary["data_added"]}
+
+    def _exists(self, repository: str) -> bool:
+        return any(entry["Path"].startswith(f"{repository}/") for entry in self.store.list(self._prefix))
 
     def _is_sound(self, name: str) -> bool:
         """Whether a repository opens and has what its index names: then what went wrong is not its fault."""
@@ -250,7 +295,7 @@ class Backups:
         """
         prefix = f"{self._prefix}/{record['repository']}"
         wanted: dict[str, int] = record["objects"]
-        self.store.fetch(prefix, wanted, folder)
+        self.store.fetch(prefix, wanted, folder, largest=LARGEST)
         digests = {path: record["config"] if path == "config" else path.rpartition("/")[2] for path in wanted}
         wrong = {path: digest for path, digest in digests.items() if not is_content(folder / path, digest)}
         if wrong:

@@ -22,7 +22,7 @@ from .log import log
 from .management import Management
 from .night import HURRY, last_success
 from .pacing import paced
-from .problem import Problem, of_the_disk
+from .problem import of_the_disk, problem_of
 from .settings import DATA, STATE, Settings
 
 HOUR = 2  # in the stack's time zone
@@ -74,10 +74,8 @@ def main() -> int:
             settings = configured.load()
             report = load(settings)
             break
-        except Problem as problem:
-            management.reason = f"cannot start: {problem}"
-        except OSError as error:
-            management.reason = f"cannot start: {of_the_disk(error)}"
+        except Exception as error:  # noqa: BLE001 - PID 1 goes on, and says why
+            management.reason = f"cannot start: {problem_of(error)}"
         log(management.reason)
         time.sleep(AGAIN)
     print(f"loaded: {json.dumps(report, sort_keys=True)}", flush=True)

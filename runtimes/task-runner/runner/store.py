@@ -58,11 +58,6 @@ class Store:
             raise Problem(f"{self.endpoint}, {self.bucket}: {said(done.stderr)}")
         return done.stdout
 
-    @property
-    def lists_versions(self) -> bool:
-        """Whether :meth:`versions` has all of them."""
-        return self._versions is not None
-
     def url(self, key: str) -> str:
         return f"{REMOTE}:{self.bucket}/{key}"
 
@@ -86,21 +81,33 @@ class Store:
         found = self.list(prefix)
         return [Version(each["Path"], "", each["Size"], datetime.fromisoformat(each["ModTime"])) for each in found]
 
+    def oldest(self, prefix: str) -> dict[str, Version]:
+        """The first version of every key under a prefix: whoever may write cannot change what that is."""
+        found: dict[str, Version] = {}
+        for version in self.versions(prefix):
+            known = found.setdefault(version.path, version)
+            if version.written <= known.written:  # of one moment, the one that is listed later
+                found[version.path] = version
+        return found
+
     def read_version(self, prefix: str, version: Version) -> bytes:
         return self._versions.read(prefix, version) if self._versions else self.read(f"{prefix}/{version.path}")
 
-    def fetch(self, prefix: str, paths: Iterable[str], folder: Path) -> None:
-        """Copy objects under a prefix into a folder. What is missing or cannot be read is simply not there afterwards.
+    def fetch(self, prefix: str, paths: Iterable[str], folder: Path, *, largest: int) -> None:
+        """Copy objects under a prefix into a folder. What is missing, cannot be read or has more than ``largest`` bytes
+        is simply not there afterwards.
 
         Nor does rclone judge what it copies, or it would give up at a damaged object: the caller knows the digests, and
         may find an older version that is whole.
         """
-        names = "".join(f"{path}\n" for path in paths)
-        if not names:
+        if not (asked := set(paths)):
+            return
+        there = [each["Path"] for each in self.list(prefix) if each["Path"] in asked and each["Size"] <= largest]
+        if not there:
             return
         folder.mkdir(parents=True, exist_ok=True)
         wanted = folder / ".wanted"
-        wanted.write_text(names)
+        wanted.write_text("".join(f"{path}\n" for path in there))
         # Without --no-traverse: rclone hangs when that meets errors (https://github.com/rclone/rclone/issues/7037).
         words = ["copy", "--transfers=8", "--ignore-checksum", "--ignore-size", f"--files-from-raw={wanted}"]
         try:

@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 
 sys.path.insert(0, "/opt/stele/lib")
 from runner import settings as configured
-from runner.repository import Backups, canonical, signature, signing_key
+from runner.repository import Backups, canonical, seal, signing_key
 from runner.settings import secret
 from runner.store import Store
 
@@ -60,13 +60,12 @@ def call(verb: str, key: str, query: str = "", body: bytes = b"", **headers: str
 
 
 def forged(moment: datetime, **record: object) -> None:
-    """A record that says so, signed with the stack's own key, under the name its content asks for."""
+    """A record that says so, sealed with the stack's own key, under the name its content asks for."""
     name = f"{moment:%Y-%m-%dT%H-%M-%SZ}"
-    record |= {"name": name, "result": record.get("result", "verified")}
-    text = canonical(record | {"signature": signature(record, signing_key(secret("backup-key")))})
-    ANSWERS["forge a record"][
-        call("PUT", f"{PREFIX}records/{name}.{hashlib.sha256(text).hexdigest()}.json", body=text)[0]
-    ] += 1
+    text = canonical(record | {"name": name, "result": record.get("result", "verified")})
+    digest = hashlib.sha256(text).hexdigest()
+    sealed = seal(SETTINGS.stack, name, "verified", digest, signing_key(secret("backup-key")))
+    ANSWERS["forge a record"][call("PUT", f"{PREFIX}records/{name}.verified.{digest}.{sealed}.json", body=text)[0]] += 1
 
 
 ANSWERS: dict[str, Counter[int]] = {}
@@ -156,7 +155,7 @@ def against_what_comes(record: dict[str, object]) -> None:
     forged(now + timedelta(seconds=3), nothing=True)
     forged(now + timedelta(seconds=4), result=["verified"])
     for text in (b"", b"{", b"[]", b"null", b"\xff", b'"' * 9, b"[" * 99999):
-        name = f"{now:%Y-%m-%d}T23-59-59Z.{hashlib.sha256(text).hexdigest()}.json"
+        name = f"{now:%Y-%m-%d}T00-00-00Z.verified.{hashlib.sha256(text).hexdigest()}.{DIGEST}.json"
         attempt("add what is no record", "PUT", f"{PREFIX}records/{name}", body=text)
 
 

@@ -15,6 +15,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
+import java.util.regex.Pattern;
 import org.apache.activemq.artemis.api.core.ActiveMQBuffer;
 import org.apache.activemq.artemis.api.core.ActiveMQBuffers;
 import org.apache.activemq.artemis.api.core.Message;
@@ -43,8 +44,10 @@ final class Messages {
     private static final Logger LOG = LoggerFactory.getLogger(Messages.class);
     private static final Path NOTES = Settings.path("/data/.stele");
     private static final Path REQUEST = NOTES.resolve("capture");
-    private static final Path CAPTURED = NOTES.resolve("captured.jsonl");
     private static final Path RESTORE = NOTES.resolve("messages.jsonl");
+    /** Of a backup. It becomes part of a file's name, so that nothing else is answered. */
+    private static final Pattern NAME = Pattern.compile("\\d{4}-\\d\\d-\\d\\dT\\d\\d-\\d\\d-\\d\\dZ");
+
     private static final int BATCH = 500;
 
     private final ActiveMQServer server;
@@ -58,6 +61,8 @@ final class Messages {
         if (!Files.exists(RESTORE)) {
             return;
         }
+        prove();
+        LOG.info("taking in the messages of a backup");
         int count = 0;
         try (BufferedReader lines = Files.newBufferedReader(RESTORE)) {
             TransactionImpl batch = new TransactionImpl(server.getStorageManager());
@@ -70,22 +75,44 @@ final class Messages {
             }
             batch.commit();
         }
+        server.getStorageManager().waitOnOperations(); // a commit returns before it is on the disk
         Files.delete(RESTORE);
         LOG.info("took in {} messages of a backup", count);
     }
 
+    /**
+     * Every line can be put. Found out before the first is: this process ends at one that cannot, is started again, and would put
+     * those before it once more each time.
+     */
+    private void prove() throws IOException {
+        try (BufferedReader lines = Files.newBufferedReader(RESTORE)) {
+            for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+                Map<String, Object> fields = Json.object(line.getBytes(StandardCharsets.UTF_8));
+                queue(fields);
+                message(fields);
+            }
+        }
+    }
+
     private void put(Map<String, Object> line, TransactionImpl batch) throws Exception {
+        Message message = message(line);
+        message.setMessageID(server.getStorageManager().generateID());
+        RoutingContextImpl context = new RoutingContextImpl(batch);
+        queue(line).route(message, context);
+        server.getPostOffice().processRoute(message, context, false);
+    }
+
+    private Queue queue(Map<String, Object> line) {
         Queue queue = server.locateQueue(SimpleString.of((String) line.get("queue")));
         if (queue == null) {
             throw new IllegalStateException("a backup holds messages of queue '" + line.get("queue") + "', which this release lacks");
         }
-        byte[] encoded = Base64.getDecoder().decode((String) line.get("message"));
-        ActiveMQBuffer buffer = ActiveMQBuffers.wrappedBuffer(encoded);
-        Message message = MessagePersister.getInstance().decode(buffer, null, null, server.getStorageManager());
-        message.setMessageID(server.getStorageManager().generateID());
-        RoutingContextImpl context = new RoutingContextImpl(batch);
-        queue.route(message, context);
-        server.getPostOffice().processRoute(message, context, false);
+        return queue;
+    }
+
+    private Message message(Map<String, Object> line) {
+        ActiveMQBuffer buffer = ActiveMQBuffers.wrappedBuffer(Base64.getDecoder().decode((String) line.get("message")));
+        return MessagePersister.getInstance().decode(buffer, null, null, server.getStorageManager());
     }
 
     /** Answers requests until the process ends. */
@@ -107,8 +134,13 @@ final class Messages {
         thread.start();
     }
 
+    /**
+     * The answer bears the name of its request, so that what was collected for a backup that was killed is never taken for the
+     * next one's. Requests are the runner's to remove: one that outlives this process is answered by the next.
+     */
     private void answer() throws Exception {
-        if (!Files.exists(REQUEST) || Files.exists(CAPTURED)) {
+        String name = requested();
+        if (name == null || Files.exists(answerTo(name))) {
             return;
         }
         Path beside = NOTES.resolve("captured.new");
@@ -125,14 +157,26 @@ final class Messages {
         try (FileChannel file = FileChannel.open(beside, StandardOpenOption.WRITE)) {
             file.force(true);
         }
-        try {
-            Files.delete(REQUEST);
-        } catch (NoSuchFileException withdrawn) {
-            Files.delete(beside);
+        if (!name.equals(requested())) {
+            Files.delete(beside); // nobody waits for it any more
             return;
         }
-        Files.move(beside, CAPTURED, StandardCopyOption.ATOMIC_MOVE);
+        Files.move(beside, answerTo(name), StandardCopyOption.ATOMIC_MOVE);
         LOG.info("handed over {} messages", seen.size());
+    }
+
+    private static Path answerTo(String name) {
+        return NOTES.resolve("captured-" + name + ".jsonl");
+    }
+
+    /** The name of the backup that asks; null when none does. */
+    private static String requested() throws IOException {
+        try {
+            Object name = Json.object(Files.readAllBytes(REQUEST)).get("name");
+            return name instanceof String text && NAME.matcher(text).matches() ? text : null;
+        } catch (NoSuchFileException none) {
+            return null;
+        }
     }
 
     private List<LocalQueueBinding> bindings() {
