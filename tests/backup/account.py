@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +68,14 @@ class Account:
 
     def incarnation(self, stack: str, version: str, vanilla: bytes | None = None) -> None:
         """What `pulumi up` leaves in the account of a stack."""
-        document: dict[str, Any] = {"stack": stack, "version": version}
+        now, key = datetime.now(UTC), f"stacks/{stack}/incarnations/{version}.json"
+        document: dict[str, Any] = {"stack": stack, "version": version, "recorded": now.isoformat(), "key": key}
         if vanilla is not None:
             digest = hashlib.sha256(vanilla).hexdigest()
             document["vanilla"] = {"key": f"releases/orders/{digest}.tar", "digest": f"sha256:{digest}"}
             self.put(f"releases/orders/{digest}.tar", vanilla)
         document["signature"] = signature(document, signing_key(BACKUP_KEY))
-        self.put(f"stacks/{stack}/incarnations/{version}.json", json.dumps(document).encode())
+        self.put(key, json.dumps(document).encode())
 
 
 def opened(gateway: Gateway, customer: str, retention: int = 180) -> Account:

@@ -67,7 +67,7 @@ def test_what_is_backed_up_there_comes_back_and_what_is_damaged_does_not(site: S
 
     newest = max(blob.name for blob in emulated.blobs.list_blobs() if "/records/" in blob.name)
     emulated.blobs.upload_blob(newest, b"somebody else's", overwrite=True)
-    with pytest.raises(Refused, match=rf"its record is not what was stored, .* another backup \(restore: {name}\)"):
+    with pytest.raises(Refused, match=rf"its record is not what was stored; .* another backup \(restore: {name}\)"):
         site.restore("again").load()
 
 

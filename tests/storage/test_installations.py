@@ -88,6 +88,7 @@ def test_an_installation_is_copied_and_recorded_once(
     first = install(size="S")
     incarnation = json.loads(customer.read(first) or b"")
     recorded = datetime.fromisoformat(incarnation.pop("recorded"))
+    assert incarnation.pop("key") == first
     assert abs(datetime.now(UTC) - recorded) < timedelta(minutes=1)
     assert incarnation == wanted(sizing={"default": "S"}) | {
         "vanilla": {"key": BACKUP, "digest": sha256(TAR), "size": len(TAR)},
@@ -139,11 +140,15 @@ def test_an_incarnation_is_signed_and_one_that_is_not_is_in_nobodys_way(customer
     assert not signed(document | {"version": "2.0.0"}, mine)
     assert install("mine") == first
     time.sleep(1.1)  # their names have seconds
+    folder = "stacks/dev/incarnations"
     unsigned = {name: value for name, value in document.items() if name != "signature"}
-    customer.write("stacks/dev/incarnations/99991231T235959Z-aaaaaaaaaaaa.json", canonical(unsigned))
-    again = install("mine")
-    assert again != first
-    assert signed(json.loads(customer.read(again) or b""), mine)
+    customer.write(f"{folder}/99991231T235959Z-aaaaaaaaaaaa.json", canonical(unsigned))
+    customer.write(f"{folder}/99991231T235959Z-bbbbbbbbbbbb.json", canonical(document))  # it was signed for another key
+    assert install("mine") == first
+    other = install("theirs")
+    assert other != first
+    assert signed(json.loads(customer.read(other) or b""), theirs)
+    assert install("mine") == first
 
 
 def test_another_release_under_the_wanted_version_is_not_installed(customer: Bucket, tmp_path: Path) -> None:

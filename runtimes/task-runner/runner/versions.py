@@ -91,7 +91,8 @@ class Versions:
             body = answer.read()
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or "no answer"
-            raise _NoAnswer(f"{self._url.geturl()}, {self._bucket}: the store does not answer ({reason})") from None
+            told = f"the store does not answer; start it, or mend the address ({reason})"
+            raise _NoAnswer(f"{self._url.geturl()}, {self._bucket}: {told}") from None
         finally:
             connection.close()
         if answer.status != http.client.OK:
