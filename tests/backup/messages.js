@@ -26,13 +26,24 @@ if (verb === 'send') {
   });
   sender.on('accepted', () => { if ((accepted += 1) === Number(count)) process.exit(0); });
 } else {
-  // Drained: the broker says itself that it has sent all there is, however long a busy machine takes.
+  // Browsed: nothing is taken away, and there may be more than a session may hold. Drained: the broker says itself that
+  // there is no more, however long a busy machine takes.
+  const PART = 500;
   const found = [];
-  const receiver = connection.open_receiver({ source: queue, credit_window: 0, autoaccept: false });
-  rhea.on('message', (context) => found.push(String(context.message.body)));
-  rhea.on('receiver_open', () => {
-    receiver.add_credit(1000000);
+  let before = 0;
+  const receiver = connection.open_receiver({ source: { address: queue, distribution_mode: 'copy' }, credit_window: 0 });
+  const more = () => {
+    before = found.length;
+    receiver.add_credit(PART);
     receiver.drain_credit();
+  };
+  rhea.on('receiver_open', more);
+  rhea.on('message', (context) => {
+    found.push(String(context.message.body));
+    if (found.length === before + PART) more();
   });
-  rhea.on('receiver_drained', () => process.stdout.write(JSON.stringify(found.sort()), () => process.exit(0)));
+  rhea.on('receiver_drained', () => {
+    if (found.length > before) more();
+    else process.stdout.write(JSON.stringify(found.sort()), () => process.exit(0));
+  });
 }

@@ -170,18 +170,19 @@ class Backups:
         """The file names of records that count, in the order of the backups' names; and how many have another seal."""
         written = {path: first.written for path, first in self.store.oldest(prefix).items()}
         found: dict[str, re.Match[str]] = {}
-        strange = 0
+        none, strange = 0, 0
         for path in sorted(written, key=lambda path: (written[path], path)):
             each = _RECORD.fullmatch(path)
             if each is None or not _can_be_of(each["name"], written[path]):
-                log(f"record {path} is no record of a backup; it is passed over")
+                none += 1
             elif not hmac.compare_digest(
                 each["seal"], seal(self.stack, each["name"], each["result"], each["digest"], self._key)
             ):
-                log(f"record {path} is not sealed with this backup-key; it is passed over")
                 strange += 1
             else:
                 found.setdefault(each["name"], each)
+        if none or strange:
+            log(f"passed over among the records: {none} that are none, {strange} not sealed with this backup-key")
         return [found[name] for name in sorted(found)], strange
 
     def keep(self, record: dict[str, Any]) -> None:

@@ -14,10 +14,13 @@ import re
 import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import mkdtemp
 from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree
 
 sys.path.insert(0, "/opt/stele/lib")
+from runner import repository
 from runner import settings as configured
 from runner.repository import Backups, canonical, seal, signing_key
 from runner.settings import secret
@@ -160,6 +163,7 @@ def against_what_comes(record: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
+    repository.DATA = Path(mkdtemp())  # type: ignore[attr-defined]  # what it does to the runner's own volume is another matter
     victim = list(Backups(Store(SETTINGS.storage), SETTINGS.stack).records().values())[-1]
     against_objects(victim)
     against_the_bucket()
