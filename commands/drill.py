@@ -150,14 +150,7 @@ class Drill:
         return dict(site.outputs(self.stack)["backup"]["loaded"])
 
     def _backup(self) -> dict[str, Any]:
-        deadline = time.monotonic() + 600
-        while True:
-            try:
-                return dict(json.loads(self.site.runner("backup").strip().splitlines()[-1]))
-            except DrillError as error:
-                if "another backup" not in str(error) or time.monotonic() > deadline:
-                    raise
-                time.sleep(1)
+        return dict(json.loads(self.site.runner("backup").strip().splitlines()[-1]))
 
     def _configuration(self, site: Site) -> dict[str, Any]:
         """The stack's exact settings, from its newest incarnation in the account; its releases are there too."""

@@ -116,14 +116,14 @@ def test_a_paced_program_stands_still_with_all_that_it_started() -> None:
     child = "import os, subprocess, sys; subprocess.Popen(['sleep', '987'], start_new_session=True); sys.stdin.read()"
     process = subprocess.Popen([sys.executable, "-c", child], stdin=subprocess.PIPE)
     try:
-        while len(family := pacing._family(process.pid)) < 2:
+        while len(family := [each.pid for each in pacing._family(process.pid)]) < 2:
             time.sleep(0.01)
-        assert pacing._stop(process.pid) == family
+        assert [each.pid for each in pacing._stop(process.pid)] == family
         while states(family) != {"T"}:
             time.sleep(0.01)
     finally:
-        for pid in pacing._family(process.pid):
-            os.kill(pid, signal.SIGKILL)
+        for each in pacing._family(process.pid):
+            os.kill(each.pid, signal.SIGKILL)
         process.communicate()
 
 
@@ -137,12 +137,39 @@ def stops(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     found: list[list[int]] = []
     stop = pacing._stop
 
-    def noted(root: int) -> list[int]:
-        found.append(stop(root))
-        return found[-1]
+    def noted(root: int) -> list[pacing.Process]:
+        family = stop(root)
+        found.append([each.pid for each in family])
+        return family
 
     monkeypatch.setattr(pacing, "_stop", noted)
+    monkeypatch.setattr(pacing, "LEAST", 0.1)  # however busy this machine is
     return found
+
+
+def test_a_share_of_what_is_idle_may_be_taken_and_little_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    idle, there, now = [100.0], [1000.0], [50.0]
+    monkeypatch.setattr(pacing, "_processor_time", lambda: (idle[0], there[0]))
+    monkeypatch.setattr(pacing, "monotonic", lambda: now[0])
+    monkeypatch.setattr(pacing, "process_time", lambda: 0.0)
+
+    def spent(seconds: float, taken: float) -> bool:
+        """After both processors were idle for so long, and so much was taken in all."""
+        idle[0] += 2 * seconds
+        return allowance.is_spent([pacing.Process(1, 0), pacing.Process(2, round(taken * pacing.TICKS))])
+
+    allowance = pacing._Allowance()
+    assert not spent(1, 0.08)
+    assert spent(0, 0.10)
+    assert spent(0.1, 0.10)
+    assert not spent(0.2, 0.10)
+    assert not spent(1000, 0.20)  # of which a tenth of a second is kept
+    assert spent(0, 0.32)
+    now[0] += 2 * pacing.DOUBLES
+    assert not spent(0.1, 0.32)  # four times as much
+    assert spent(0, 0.50)
+    there[0] += 20  # and nothing was idle
+    assert not spent(0, 0.50)
 
 
 @pytest.mark.parametrize("code", [0, 3])

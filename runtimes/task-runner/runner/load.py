@@ -6,7 +6,6 @@ found: volumes that are empty or not, a backup in the account or only the releas
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -20,9 +19,9 @@ from typing import Any
 
 from . import database
 from .capture import messages
-from .files import content, empty, read, synchronise, write
+from .files import content, empty, locked, read, synchronise, write
 from .log import log
-from .night import newest_incarnation, stamp
+from .night import HURRY, newest_incarnation, stamp
 from .problem import Problem
 from .repository import Backups
 from .settings import DATA, Settings, Volume
@@ -149,6 +148,8 @@ class Load:
         if volume is None:
             return
         with self._database(volume) as found:
+            if found.schema() < self.settings.schema["needs"]:
+                HURRY.touch()  # a night that dumps the tables would hold them for long
             self.report["schema"] = database.migrate(found, self.settings.schema)
 
     def _open(self) -> None:
@@ -207,7 +208,7 @@ class Load:
         deadline = time.monotonic() + PATIENCE
         while True:
             with (volume.path / ".stele-lock").open("w") as lock:
-                if _locked(lock.fileno()):
+                if locked(lock):  # nobody else begins to serve it now
                     if not (volume.path / "postgres" / "PG_VERSION").exists():
                         raise Problem(
                             f"{volume.name}: the volume was loaded, and its database is gone: to load it again, remove "
@@ -226,15 +227,6 @@ class Load:
                 continue
             yield live
             return
-
-
-def _locked(handle: int) -> bool:
-    """Whether this process owns the volume now. Nobody else begins to while it does."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _clear(volume: Volume) -> None:

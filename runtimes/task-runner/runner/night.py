@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import time
@@ -12,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .capture import CAPTURED, Changed, capture, unchanged
-from .files import read, sha256, write
+from .files import locked, read, sha256, write
 from .log import log
 from .problem import Problem, problem_of
 from .repository import SKEW, Backups, Damaged, signed, signing_key
@@ -30,12 +29,15 @@ _OF_A_FAILURE = ("format", "name", "stack", "started", "fenced", "repository")  
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Only one backup of a stack at a time. Raises Problem when another one runs."""
+    """Only one backup of a stack at a time. Whoever comes later lets the other one go on at full speed, and waits."""
     with (DATA / ".backup-lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Problem("another backup of this stack runs; wait for it") from None
+        told = False
+        while not locked(lock):
+            if not told:
+                log("another backup of this stack runs; this one begins after it")
+                told = True
+            HURRY.touch()
+            time.sleep(1)
         yield
 
 

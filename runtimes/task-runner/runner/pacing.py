@@ -1,8 +1,10 @@
-"""Runs a program, and all that it starts, only as far as the machine is idle: those who are served come first.
+"""Runs a program, and all that it starts, on little of what the machine leaves over: those who are served come first.
 
 Priorities would not do that. They count among the processes of one container, and the kernel gives each container the
-same weight; nor is a limit for the container the answer, because a load has to be fast. So the program is stopped for
-most of every tenth of a second, and the more idle the machine is meanwhile the longer it runs in the next one.
+same weight; nor is a limit for the container the answer, because a load has to be fast. So the program is stopped most
+of the time. It runs for a moment whenever its processor time, and that of this pacing, is below a share of what all
+processors were idle for. Callers wait longer in proportion to what is idle less, so that a share of it bounds what they
+notice, whatever the load. The share doubles with every hour: a night has to end.
 """
 
 from __future__ import annotations
@@ -10,14 +12,26 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic, process_time, sleep
+from typing import NamedTuple
 
-PERIOD = 0.1  # seconds
-LEAST, MOST = 0.05, 0.8  # of a period that it runs: a night has to end, and what is idle shows while it stands still
-MEMORY = 0.9  # how much of what was known of the machine stays in each period
+SHARE = 0.04  # of idle processor time. What the store and the database do for a night comes to half as much again
+LEAST = 0.01  # of all processor time, where next to nothing is idle
+DOUBLES = 3600  # seconds
+RUN = 0.003  # seconds at a time: the kernel gives nobody less, so that no caller waits much longer for one
+PAUSE, SPENT = 0.03, 0.1  # seconds in between, and until it is looked again whether there is an allowance
+SAVED = 0.1  # seconds of processor time at most that are kept for later while it waits for something else
+TICKS = os.sysconf("SC_CLK_TCK")  # a second, in /proc
+
+
+class Process(NamedTuple):
+    """One process, and the ticks of processor time that it and its ended children have taken."""
+
+    pid: int
+    ticks: int
 
 
 def paced(command: Sequence[str], hurry: Path) -> int:
@@ -27,53 +41,73 @@ def paced(command: Sequence[str], hurry: Path) -> int:
     """
     # Killed with whoever would let it go on (prctl(2), PR_SET_PDEATHSIG).
     process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command])
-    idle, stopped = 0.0, [process.pid]
+    allowance = _Allowance()
+    family = [Process(process.pid, 0)]
     try:
         while True:
-            share = 1 if hurry.exists() else min(MOST, max(LEAST, idle**3))
+            hurried = hurry.exists()
             with suppress(subprocess.TimeoutExpired):
-                return process.wait(share * PERIOD)
-            if share == 1:
+                return process.wait(1 if hurried else RUN)
+            if hurried:
                 continue
-            before = _processor_time()
-            stopped = _stop(process.pid)
-            time.sleep((1 - share) * PERIOD)
-            now = _processor_time()
-            for pid in stopped:
-                _send(pid, signal.SIGCONT)
-            if now[1] > before[1]:
-                idle = MEMORY * idle + (1 - MEMORY) * (now[0] - before[0]) / (now[1] - before[1])
+            family = _stop(process.pid)
+            sleep(PAUSE)
+            while allowance.is_spent(family) and not hurry.exists():
+                sleep(SPENT)
+            for each in family:
+                _send(each.pid, signal.SIGCONT)
     finally:
         if process.poll() is None:
-            stopped = _stop(process.pid)
+            family = _stop(process.pid)
         if process.returncode is None or process.returncode < 0:
-            for pid in stopped:  # of one that was killed these are the last known, a tenth of a second ago
-                _send(pid, signal.SIGKILL)
+            for each in family:  # of one that was killed these are the last known, a moment ago
+                _send(each.pid, signal.SIGKILL)
         process.wait()
 
 
-def _stop(root: int) -> list[int]:
-    """Stop a process and everything below it; also what is started while this looks."""
-    stopped: list[int] = []
-    while new := [pid for pid in _family(root) if pid not in stopped]:
-        for pid in new:
-            _send(pid, signal.SIGSTOP)
-        stopped += new
-    return stopped
+class _Allowance:
+    """The processor time that may be taken."""
+
+    def __init__(self) -> None:
+        self._began = monotonic()
+        self._left = 0.0  # seconds
+        self._idle, self._all = _processor_time()
+        self._taken = process_time()
+
+    def is_spent(self, family: Sequence[Process]) -> bool:
+        """Whether a program has taken, since the last question, what there was, and what has come since."""
+        idle, all_ = _processor_time()
+        taken = sum(each.ticks for each in family) / TICKS + process_time()
+        share = SHARE * 2 ** ((monotonic() - self._began) // DOUBLES)
+        come = max(min(1, share) * (idle - self._idle), LEAST * (all_ - self._all))
+        # Ended processes that nobody waited for take their time along: what is taken may seem less than before.
+        self._left = min(SAVED, self._left + come - max(0, taken - self._taken))
+        self._idle, self._all, self._taken = idle, all_, taken
+        return self._left < 0
 
 
-def _family(root: int) -> list[int]:
+def _stop(root: int) -> list[Process]:
+    """Stop a process and everything below it. What is started in this very moment goes on until the next time."""
+    family = _family(root)
+    for each in family:
+        _send(each.pid, signal.SIGSTOP)
+    return family
+
+
+def _family(root: int) -> list[Process]:
     """A process and its descendants, in whatever session or group they are."""
+    known: dict[int, Process] = {}
     children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - ten times a second, and this is the fastest
+        if entry.isdigit():
             with suppress(OSError):  # it has ended
-                parent = int((entry / "stat").read_text().rpartition(") ")[2].split()[1])
-                children.setdefault(parent, []).append(int(entry.name))
+                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(") ")[2].split()
+                known[int(entry)] = Process(int(entry), sum(map(int, fields[11:15])))
+                children.setdefault(int(fields[1]), []).append(int(entry))
     found = [root]
     for pid in found:  # grows meanwhile
         found += children.get(pid, [])
-    return found
+    return [known.get(pid, Process(pid, 0)) for pid in found]
 
 
 def _send(pid: int, number: signal.Signals) -> None:
@@ -81,7 +115,9 @@ def _send(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def _processor_time() -> tuple[int, int]:
-    """What all processors were idle for since the machine started, and all in all. Who waits for a disk is not idle."""
-    figures = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    return figures[3], sum(figures)
+def _processor_time() -> tuple[float, float]:
+    """Seconds that all processors together were idle for since the machine started, and that there were. Who waits for
+    a disk is not idle."""
+    with Path("/proc/stat").open() as figures:
+        ticks = [int(word) for word in figures.readline().split()[1:9]]
+    return ticks[3] / TICKS, sum(ticks) / TICKS

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from . import settings as configured
+from .files import locked
 from .load import Load
 from .log import log
 from .management import Management
@@ -90,9 +91,7 @@ def load(settings: Settings) -> dict[str, Any]:
     """Load what is empty; one generation at a time."""
     open_passage(settings.storage["endpoint"])
     with (DATA / ".load-lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not locked(lock):
             log("another generation of this runner loads; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         return Load(settings).run()
