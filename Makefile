@@ -38,9 +38,8 @@ aside = $(filter-out $(stacks) $(backups) __pycache__,$(notdir $(patsubst %/,%,$
 .PHONY: test
 test: ## Run every test and check, from nothing
 	@$(PYTHON) airgap/install --dev
-	rm -rf .stele/tests
 	$(MAKE) --keep-going --jobs $(addprefix test-,$(LANES)) && exit
-	grep --no-filename -E '^(FAILED|ERROR) ' .stele/tests/* | cut -c-500 # hours of lines later, what to look for
+	grep --no-filename -E '^(FAILED|ERROR) ' $(LANES:%=.stele/tests/%.log) | cut -c-500 # thousands of lines later
 	exit 1
 
 # Each line has its lane's name before it, and is shown when it is complete. Who interrupts sees what was cut off.
