@@ -23,7 +23,7 @@ from typing import Any
 from components.account_place import AccountPlace, First, place_of
 from components.boundary import CHECKOUT
 from components.places import ReleaseError
-from components.signature import signing_key
+from components.signature import seal, signing_key
 from components.storage_reference import Account
 
 _RECORD = re.compile(
@@ -137,8 +137,7 @@ def _sealed(written: Mapping[str, First], stack: str, key: bytes) -> dict[str, r
         each = _RECORD.fullmatch(path)
         if each is None or not _can_have_been(each["name"], written[path].written):
             continue
-        said = "\n".join([stack, each["name"], each["result"], each["digest"]])
-        if hmac.compare_digest(each["seal"], hmac.new(key, said.encode(), "sha256").hexdigest()):
+        if hmac.compare_digest(each["seal"], seal(stack, each["name"], each["result"], each["digest"], key)):
             found.setdefault(each["name"], each)
     return {name: found[name] for name in sorted(found)}
 

@@ -76,7 +76,7 @@ def signed(document: Mapping[str, Any], key: bytes) -> bool:
 
 def seal(stack: str, name: str, result: str, digest: str, key: bytes) -> str:
     """HMAC-SHA256 of what a record's file name says: that this stack's backup of that name came to that result, with a
-    record of that SHA-256. components/backup_status.py checks the same."""
+    record of that SHA-256. components/signature.py makes the same."""
     return hmac.new(key, "\n".join([stack, name, result, digest]).encode(), "sha256").hexdigest()
 
 
@@ -240,7 +240,9 @@ class Backups:
         month = f"{moment:%Y-%m}"
         told = [str(record.get("repository", "")) for record in reversed(self._seen().found.values())]
         named = [*reversed(self._begun), *(name for name in told if name.startswith(month))]
-        return list(dict.fromkeys([*named, month] if self._exists(month) else named))
+        if month not in named and self._exists(month):
+            named.append(month)
+        return list(dict.fromkeys(named))
 
     def begin(self, moment: datetime) -> str:
         """A new repository: the month's first one, or beside it one that nobody can have put there before."""
