@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -87,15 +88,32 @@ def _expect_everything_back(checkout: Checkout) -> None:
 
 
 def kill_everything(checkout: Checkout) -> None:
-    """SIGKILL to supervisor, daemons, shims and containers at once, as a power cut does; mounts stay behind."""
+    """SIGKILL to supervisor, daemons, shims and containers, as a power cut does; mounts stay behind.
+
+    Again until nothing is left: what starts while one look goes round (a part that the supervisor
+    restarts, a task of the swarm) is not in that look.
+    """
+
+    def is_dead() -> bool:
+        for pid in _running(checkout):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return checkout.processes() == []
+
+    eventually(is_dead, "all are dead")
+
+
+def _running(checkout: Checkout) -> list[int]:
+    """Everything that runs for a checkout: by its command line, or by its container's cgroup."""
     marks = (str(checkout.folder), checkout.env()["STELE_RUN"])
     containers = {path.name for path in (checkout.folder / ".stele/data/engine/containers").iterdir()}
-    for pid in sorted(int(folder.name) for folder in Path("/proc").glob("[0-9]*")):
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
         try:
-            line = Path(f"/proc/{pid}/cmdline").read_bytes().decode()
-            groups = set(re.findall(r"[0-9a-f]{64}", Path(f"/proc/{pid}/cgroup").read_text()))
+            line = (folder / "cmdline").read_bytes().decode()
+            groups = set(re.findall(r"[0-9a-f]{64}", (folder / "cgroup").read_text()))
         except OSError:
             continue
-        if pid != os.getpid() and (any(mark in line for mark in marks) or groups & containers):
-            os.kill(pid, signal.SIGKILL)
-    eventually(lambda: checkout.processes() == [], "all are dead")
+        if folder.name != str(os.getpid()) and (any(mark in line for mark in marks) or groups & containers):
+            found.append(int(folder.name))
+    return sorted(found)
