@@ -95,10 +95,11 @@ def kill_everything(checkout: Checkout) -> None:
     """
 
     def is_dead() -> bool:
-        for pid in _running(checkout):
+        running = _running(checkout)
+        for pid in running:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        return checkout.processes() == []
+        return not running
 
     eventually(is_dead, "all are dead")
 
