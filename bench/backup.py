@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import statistics
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import docker
@@ -15,13 +17,25 @@ from bench.laboratory import BASE, Laboratory
 from bench.results import Measurement, say, spread
 
 PORT = 18280
-WITHOUT = 120  # seconds of load without a backup
+WARM, SETTLE, WINDOW = 60, 2, 20  # seconds of load: before anything is measured, after a change, and measured
 ROWS, CHANGED = 2_000_000, 400_000  # orders before the first night, and added before the second
 FEW = 100_000  # while latencies are measured: a paced night of many takes most of an hour
 FILL = """
 insert into orders (id, item, quantity)
 select 'bench-{tag}-' || g || '-' || md5(random()::text), md5(random()::text), 1 + g % 9
 from generate_series(1, {rows}) g
+"""
+NIGHT = "echo $$ > /data/bench.night && exec /opt/stele/backup night"
+# All of a night, its pacing first: nothing lets the rest go on then.
+SIGNAL = """
+import os, signal, sys
+sys.path.insert(0, "/opt/stele/lib")
+from pathlib import Path
+from runner import pacing
+night = int(Path("/data/bench.night").read_text())
+os.kill(night, signal.Signals[sys.argv[1]])
+if sys.argv[1] == "SIGSTOP":
+    pacing._stop(night)
 """
 # In the runner's container, with its own code and keys: the same bytes by its restore and by a plain copy.
 RESTORE = """
@@ -68,7 +82,8 @@ def measure(lab: Laboratory) -> Measurement:
         f"One environment with {ROWS:,} orders, of which {CHANGED:,} came between two nights; every value is random "
         "text. Restore: from the store to files on the disk, decrypted, every object and every file checked; plain "
         "copy: rclone, the same files as they are, from the same store, in turn. Latencies: before that, with "
-        f"{FEW:,} orders, the same load with and without a night, in turn.",
+        f"{FEW:,} orders, one load on one environment; a night is stopped and let go on, in windows of {WINDOW} s, in "
+        "random order, and every request that was due in one kind of window counts for that kind.",
     )
     rounds = 3 if lab.short else 7
     stack = _environment(lab)
@@ -76,7 +91,7 @@ def measure(lab: Laboratory) -> Measurement:
     runner, database = (_container(client, stack, name) for name in ("backup", "database"))
     _fill(database, "few", FEW)
     _backup(runner)
-    _latencies(lab, taken, runner, 2 if lab.short else 5)
+    _latencies(lab, taken, runner, 10 if lab.short else 30)
     _fill(database, "first", ROWS)
     first = _backup(runner)
     _fill(database, "second", CHANGED)
@@ -131,24 +146,74 @@ def _backup(runner: Any, verb: str = "backup") -> dict[str, Any]:
     return dict(json.loads(_run(runner, "/opt/stele/backup", verb).strip().splitlines()[-1]))
 
 
-def _latencies(lab: Laboratory, taken: Measurement, runner: Any, rounds: int) -> None:
-    """The same load with and without a night, in turn."""
-    quantiles: dict[bool, list[float]] = {False: [], True: []}
-    nights: list[float] = []
-    with lab.load("backup-warm", PORT) as load:
-        load.wait(WITHOUT)
-    for number in range(rounds):
-        for busy in (False, True):
-            say("backup", f"load {number + 1} of {rounds}, {'with' if busy else 'without'} a night")
-            with lab.load(f"backup-{number}-{busy}", PORT) as load:
+def _latencies(lab: Laboratory, taken: Measurement, runner: Any, pairs: int) -> None:
+    """One load; a night that runs and is held in turn, in an order that nothing else on the machine can follow."""
+    windows: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
+    with _Night(runner) as night, lab.load("backup", PORT) as load:
+        night.hold()
+        load.wait(WARM)
+        for pair in range(pairs):
+            say("backup", f"load {pair + 1} of {pairs}, with and without a night")
+            for runs in random.sample((False, True), 2):
+                (night.go if runs else night.hold)()
+                load.wait(SETTLE)
                 began = time.monotonic()
-                if busy:
-                    _backup(runner, "night")
-                    nights.append(time.monotonic() - began)
-                else:
-                    load.wait(WITHOUT)
-            quantiles[busy].append(load.report["latency_ms"]["p99"])
-    taken.add("a night under load", spread(nights))
-    taken.add("p99 without a night, ms", spread(quantiles[False], ""))
-    taken.add("p99 during a night, ms", spread(quantiles[True], ""))
-    taken.ratio("p99 with / without", statistics.median(quantiles[True]), statistics.median(quantiles[False]), 1.1)
+                load.wait(WINDOW)
+                if night.is_there():
+                    windows[runs].append((began, time.monotonic()))
+    load.assert_spotless()
+    each = {
+        runs: [[latency for due, latency in load.latencies if began <= due < ended] for began, ended in spans]
+        for runs, spans in windows.items()
+    }
+    for runs, name in ((False, "while a night is held"), (True, "while it runs")):
+        taken.add(f"p99 {name}, ms: windows", spread([_p99(window) * 1000 for window in each[runs]], ""))
+    mine, other = (_p99([latency for window in each[runs] for latency in window]) for runs in (True, False))
+    taken.add(
+        "requests, p99 of all, ms, held and running", f"{len(load.latencies):,}, {other * 1e3:.1f}, {mine * 1e3:.1f}"
+    )
+    taken.ratio("p99 with / without", mine, other, 1.1)
+
+
+def _p99(latencies: Sequence[float]) -> float:
+    return sorted(latencies)[int(len(latencies) * 0.99)]
+
+
+class _Night:
+    """Nights as they are at 02:00, one after the other; the last one hurries to its end."""
+
+    def __init__(self, runner: Any) -> None:
+        self._runner = runner
+        self._client: Any = runner.client.api
+
+    def __enter__(self) -> _Night:
+        self._begin()
+        return self
+
+    def _begin(self) -> None:
+        self._exec = self._client.exec_create(self._runner.id, ["sh", "-c", NIGHT])["Id"]
+        self._client.exec_start(self._exec, detach=True)
+        time.sleep(SETTLE)
+
+    def is_there(self) -> bool:
+        """Whether it has not ended: RuntimeError when it failed."""
+        found = self._client.exec_inspect(self._exec)
+        if found["ExitCode"]:
+            raise RuntimeError(f"a night ended with exit code {found['ExitCode']}")
+        return bool(found["Running"])
+
+    def hold(self) -> None:
+        """Stop it, and all that it started."""
+        if self.is_there():
+            _run(self._runner, "python3", "-c", SIGNAL, "SIGSTOP")
+
+    def go(self) -> None:
+        """Let it go on, or begin the next. Its pacing lets go on what it started."""
+        if self.is_there():
+            _run(self._runner, "python3", "-c", SIGNAL, "SIGCONT")
+        else:
+            self._begin()
+
+    def __exit__(self, *_: object) -> None:
+        self.go()
+        _backup(self._runner)

@@ -36,7 +36,9 @@ class Report:
     acknowledged: list[str] = field(default_factory=list)
     uncertain: int = 0  # orders that were sent and not acknowledged: they may be stored or not
     failures: list[dict[str, object]] = field(default_factory=list)
-    latencies: list[float] = field(default_factory=list)
+    latencies: list[tuple[float, float]] = field(
+        default_factory=list
+    )  # when it was due (time.monotonic), and for how long
     unsent: int = 0  # requests that were due when the load ended, and never sent
     versions: Counter[str] = field(default_factory=Counter)
     connections: int = 0
@@ -50,7 +52,7 @@ class Report:
 
     def summary(self) -> dict[str, object]:
         """The plain form: counts, failures (the first hundred in full), latencies in milliseconds."""
-        ordered = sorted(self.latencies) or [0.0]
+        ordered = sorted(latency for _, latency in self.latencies) or [0.0]
         at = {
             name: round(ordered[min(len(ordered) - 1, int(len(ordered) * part))] * 1000, 1) for name, part in _QUANTILES
         }
@@ -97,7 +99,7 @@ async def _one(connection: Connection, report: Report, due: float) -> None:
             report.versions[version] += 1
     except (RequestError, ValueError, KeyError) as failure:  # the latter two: an answer that is not what it should be
         report.failed(what, str(failure))
-    report.latencies.append(time.monotonic() - due)
+    report.latencies.append((due, time.monotonic() - due))
 
 
 async def _post(connection: Connection, report: Report, order: str) -> None:
@@ -149,7 +151,7 @@ async def _worker(connection: Connection, report: Report, interval: float, stop:
         due += interval
     while due < (now := time.monotonic()):
         report.unsent += 1
-        report.latencies.append(now - due)
+        report.latencies.append((due, now - due))
         due += interval
 
 
@@ -229,10 +231,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rate", type=float, default=150, help="requests a second")
     parser.add_argument("--connections", type=int, default=24)
     parser.add_argument("--seconds", type=float, default=None)
+    parser.add_argument(
+        "--each", type=Path, help="a file for every request: when it was due (CLOCK_MONOTONIC), seconds"
+    )
     parser.add_argument("--read-back", type=float, default=60, help="seconds the last orders have to become readable")
     given = parser.parse_args(arguments)
     report = asyncio.run(run(given.url, given.rate, given.connections, given.seconds, given.read_back))
     given.output.write_text(json.dumps(report.summary(), indent=1))
+    if given.each:
+        given.each.write_text(json.dumps(report.latencies))
     return 1 if report.failures or report.unread else 0
 
 

@@ -23,10 +23,12 @@ class Load:
     def __init__(self, url: str, folder: Path, *, rate: float = 60, connections: int = 24, name: str = "load") -> None:
         self._output = folder / f"{name}.json"
         self._log = folder / f"{name}.log"
+        self._each = folder / f"{name}.each.json"
         self._output.unlink(missing_ok=True)
         self._command = [sys.executable, "-m", "bench.load", url, str(self._output)]
-        self._command += ["--rate", str(rate), "--connections", str(connections)]
+        self._command += ["--rate", str(rate), "--connections", str(connections), "--each", str(self._each)]
         self.report: dict[str, Any] = {}
+        self.latencies: list[tuple[float, float]] = []  # of every request: when it was due (time.monotonic), seconds
 
     def __enter__(self) -> Load:
         with self._log.open("wb") as log:
@@ -49,6 +51,7 @@ class Load:
             raise
         if kind is None or self._output.exists():
             self.report = json.loads(self._output.read_text())
+            self.latencies = [(due, latency) for due, latency in json.loads(self._each.read_text())]
 
     def so_far(self) -> int:
         """How many requests it has made, to the last thousand or so."""
