@@ -159,16 +159,16 @@ def test_a_share_of_what_is_idle_may_be_taken_and_little_is_saved(monkeypatch: p
         return allowance.is_spent([pacing.Process(1, 0), pacing.Process(2, round(taken * pacing.TICKS))])
 
     allowance = pacing._Allowance()
-    assert not spent(1, 0.08)
-    assert spent(0, 0.10)
-    assert spent(0.1, 0.10)
-    assert not spent(0.2, 0.10)
+    assert not spent(1, 0.04)
+    assert spent(0, 0.06)
+    assert spent(0.1, 0.06)
+    assert not spent(0.2, 0.06)
     assert not spent(1000, 0.20)  # of which a tenth of a second is kept
     assert spent(0, 0.32)
     now[0] += 2 * pacing.DOUBLES
-    assert not spent(0.1, 0.32)  # four times as much
+    assert not spent(0.2, 0.32)  # four times as much
     assert spent(0, 0.50)
-    there[0] += 20  # and nothing was idle
+    there[0] += 40  # and nothing was idle
     assert not spent(0, 0.50)
 
 

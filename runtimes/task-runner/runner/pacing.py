@@ -18,11 +18,11 @@ from pathlib import Path
 from time import monotonic, process_time, sleep
 from typing import NamedTuple
 
-SHARE = 0.04  # of idle processor time. What the store and the database do for a night comes to half as much again
-LEAST = 0.01  # of all processor time, where next to nothing is idle
+SHARE = 0.025  # of idle processor time. What the store and the database do for a night comes to half as much again
+LEAST = 0.005  # of all processor time, where next to nothing is idle
 DOUBLES = 3600  # seconds
 RUN = 0.003  # seconds at a time: the kernel gives nobody less, so that no caller waits much longer for one
-PAUSE, SPENT = 0.03, 0.1  # seconds in between, and until it is looked again whether there is an allowance
+PAUSE, SPENT = 0.03, 0.25  # seconds in between, and until it is looked again whether there is an allowance
 SAVED = 0.1  # seconds of processor time at most that are kept for later while it waits for something else
 TICKS = os.sysconf("SC_CLK_TCK")  # a second, in /proc
 
