@@ -33,7 +33,7 @@ class Load:
     def __enter__(self) -> Load:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(self._command, cwd=CHECKOUT, stdout=log, stderr=subprocess.STDOUT)
-        wait_until("the load's first hundred answers", self._loading, 60)
+        wait_until("the load's first hundred answers", self._loading, 180)
         return self
 
     def _loading(self) -> bool:

@@ -82,7 +82,7 @@ class Plugin:
             self.process.send_signal(number)
         assert self.process.stdout is not None
         self.process.stdout.close()
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=120)
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,6 @@ def test_a_cancelled_command_is_ended_with_its_children(tmp_path: Path) -> None:
                 threading.Thread(target=plugin.cancel).start()
                 assert child.read() == b"", "the pipe ends when the last process of the command has ended"
             with pytest.raises(RefusedError, match="cancelled: running"):
-                running.result(timeout=20)
+                running.result(timeout=120)
     finally:
         plugin.close()

@@ -88,7 +88,7 @@ def test_a_network_in_use_is_deleted_once_it_is_free(plugin: Plugin, prefix: str
         with pytest.raises(TimeoutError):
             ending.result(timeout=1.0)
         docker(engine, "kill", container)
-        assert ending.result(timeout=30) == {}
+        assert ending.result(timeout=120) == {}
     assert name not in docker(engine, "network", "ls", "--format", "{{.Name}}").split()
 
 
@@ -139,7 +139,7 @@ def test_a_cancelled_creation_leaves_nothing(plugin: Plugin, prefix: str, engine
         appeared(engine, prefix)
         plugin.cancel()
         with pytest.raises(RefusedError, match="cancelled while waiting for the Docker engine"):
-            creation.result(timeout=30)
+            creation.result(timeout=120)
     assert services(engine, prefix) == []
 
 

@@ -22,7 +22,7 @@ def stored(product: Product, order: str) -> dict[str, object]:
         content: dict[str, object] = answer.json() if answer.status == 200 else {}
         return content
 
-    content: dict[str, object] = wait_until(f"order {order} readable", found, 20)
+    content: dict[str, object] = wait_until(f"order {order} readable", found, 120)
     return content
 
 
@@ -40,7 +40,7 @@ def test_a_repeated_id_is_stored_once(product: Product) -> None:
     assert product.door.order(id=last).status == 202
     stored(product, order)
     stored(product, last)
-    wait_until("the count", lambda: product.door.get("/orders").json()["count"] >= before + 2, 10)
+    wait_until("the count", lambda: product.door.get("/orders").json()["count"] >= before + 2, 120)
     assert product.door.get("/orders").json() == {"count": before + 2}
 
 
@@ -107,7 +107,7 @@ def test_notify_writes_a_file_for_each_order(product: Product) -> None:
         code, listing = container.exec_run(["find", "/data", "-name", f"*{order}*"])
         return code == 0 and bool(listing.strip())
 
-    wait_until("notify's file", written, 20)
+    wait_until("notify's file", written, 120)
 
 
 def test_the_outputs_are_the_contract_for_scripts(product: Product) -> None:

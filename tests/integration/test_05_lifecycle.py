@@ -85,7 +85,7 @@ def test_a_new_recipe_redeploys_and_a_second_up_meanwhile_is_told_who_holds_the_
     assert json.loads(planned.stdout)["changeSummary"].get("replace", 0) == 0
     first = stack.begin_up()
     try:
-        wait_until("the first update to begin", first.event_count, 60)
+        wait_until("the first update to begin", first.event_count, 300)
         second = stack.up(check=False)
         said = second.stdout + second.stderr
         assert first.process.poll() is None, "the first update was over too soon to tell anything"
@@ -108,7 +108,7 @@ def test_a_new_recipe_redeploys_and_a_second_up_meanwhile_is_told_who_holds_the_
 def test_destroy_keeps_the_data_and_passwords_can_change_meanwhile(product: Product) -> None:
     stack = product.stack
     assert product.door.order(id="before-the-flood").status == 202
-    wait_until("the order", lambda: product.door.get("/orders/before-the-flood").status == 200, 60)
+    wait_until("the order", lambda: product.door.get("/orders/before-the-flood").status == 200, 300)
     volumes, secrets = product.swarm.names("volumes"), product.swarm.names("secrets")
     stack.workspace.pulumi("destroy", "--yes", "--skip-preview", "-s", stack.name)
     left = product.swarm.everything()
@@ -121,4 +121,4 @@ def test_destroy_keeps_the_data_and_passwords_can_change_meanwhile(product: Prod
     assert secrets.isdisjoint(product.swarm.names("secrets"))
     assert product.door.get("/orders/before-the-flood").json()["id"] == "before-the-flood"
     assert product.door.order(id="after-the-flood").status == 202
-    wait_until("the next order", lambda: product.door.get("/orders/after-the-flood").status == 200, 60)
+    wait_until("the next order", lambda: product.door.get("/orders/after-the-flood").status == 200, 300)

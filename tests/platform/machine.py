@@ -123,7 +123,7 @@ class Checkout:
         return "\n".join(path.read_text()[-1500:] for path in (self.folder / ".stele" / "log").glob("*.log"))
 
 
-def eventually(condition: Callable[[], bool], what: str, seconds: float = 90) -> None:
+def eventually(condition: Callable[[], bool], what: str, seconds: float = 300) -> None:
     """Wait for something that must happen; the limit only ends a test that has failed."""
     deadline = time.monotonic() + seconds
     while not condition():

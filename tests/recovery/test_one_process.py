@@ -53,7 +53,7 @@ class Kept:
     def order(self, name: str) -> None:
         """An order that was acknowledged, stored and told to the subscriber."""
         assert self.door.order(id=name).status == 202
-        wait_until(f"order {name}", lambda: self.door.get(f"/orders/{name}").status == 200, 30)
+        wait_until(f"order {name}", lambda: self.door.get(f"/orders/{name}").status == 200, 120)
 
     def lose(self) -> None:
         """Everything of it in the engine is gone, and so is its state."""
@@ -153,7 +153,7 @@ def test_a_killed_up_ends_half_a_load_and_the_next_one_completes_it(kept: Kept, 
     for step in ("loading database", "step open"):
         kept.lose()
         up = kept.stack.begin_up()
-        wait_until(step, lambda up=up, step=step: step in up.output() or up.process.poll() is not None, 120)
+        wait_until(step, lambda up=up, step=step: step in up.output() or up.process.poll() is not None, 300)
         up.kill(everything=True)
         done = kept.stack.recover()
         assert done.returncode == 0, done.stdout + done.stderr

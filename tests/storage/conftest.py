@@ -83,7 +83,7 @@ class Gateway:
         with (self.folder / "door.log").open("ab") as log:
             argv = ("haproxy", "-db", "-f", str(self.folder / "door.cfg"))
             self.processes.append(subprocess.Popen(argv, env={"PATH": PATH}, stdout=log, stderr=log))
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
                 urllib.request.urlopen(f"{self.endpoint}/health", timeout=1).close()
@@ -107,7 +107,7 @@ def delete_behind_the_door(gateway: Gateway, keys: Keys, target: str) -> int:
     """A deletion that reaches the store's own socket; its status."""
     request = AWSRequest("DELETE", gateway.endpoint + target)
     S3SigV4Auth(Credentials(keys.access, keys.secret), "s3", REGION).add_auth(request)
-    with closing(http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)) as connection:
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.connect(str(gateway.folder / "store.sock"))
         connection.request("DELETE", target, headers=dict(request.headers.items()))

@@ -115,7 +115,7 @@ def _signed(scene: Scene, method: str, query: str = "", path: str | None = None)
     target = f"/{BUCKET}/{scene.key if path is None else path}" + (f"?{query}" if query else "")
     request = AWSRequest(method, scene.gateway.endpoint + target)
     S3SigV4Auth(Credentials(scene.keys.access, scene.keys.secret), "s3", "us-east-1").add_auth(request)
-    with closing(http.client.HTTPConnection("127.0.0.1", scene.gateway.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", scene.gateway.port, timeout=60)) as connection:
         connection.request(method, target, headers=dict(request.headers.items()))
         answer = connection.getresponse()
         answer.read()
@@ -163,7 +163,7 @@ def _raw(scene: Scene, method: str, path: str, **headers: str) -> None:
 
 def _send(request: urllib.request.Request) -> None:
     try:
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=60).close()
     except urllib.error.HTTPError as refused:
         refused.close()
         raise

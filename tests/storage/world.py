@@ -165,7 +165,7 @@ class World:
         target = f"/{bucket}/object-{next(self._names)}"
         request = AWSRequest("PUT", self.gateway.endpoint + target, data=CONTENT, headers=headers)
         S3SigV4Auth(Credentials(ADMINISTRATOR.access, ADMINISTRATOR.secret), "s3", REGION).add_auth(request)
-        with closing(http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=10)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=60)) as connection:
             connection.request("PUT", target, body=CONTENT, headers=dict(request.headers.items()))
             answer = connection.getresponse()
             answer.read()
@@ -177,7 +177,7 @@ class World:
         url = self.s3(who, arguments["Bucket"]).generate_presigned_url(call, Params=arguments)
         data = CONTENT if method == "PUT" else None
         request = urllib.request.Request(url, method=method, headers=headers, data=data)
-        return self.attempt(lambda: urllib.request.urlopen(request, timeout=10).close())
+        return self.attempt(lambda: urllib.request.urlopen(request, timeout=60).close())
 
 
 def at(folder: Path, port: int) -> World:
