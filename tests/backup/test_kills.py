@@ -141,6 +141,17 @@ def test_a_killed_backup_costs_nothing_else(site: Site, victim: str, capsys: pyt
         print(told("backup", victim, ends))
 
 
+def test_a_killed_databases_number_may_be_somebody_elses_now(site: Site) -> None:
+    rows = site.rows()
+    site.database.kill()
+    site.database.start()
+    # Whoever lives in the new container has the number that the killed one left behind.
+    site.database.run("bash", "-c", "exec sleep infinity &>/dev/null & sed -i 1s/.*/$!/ /data/postgres/postmaster.pid")
+    assert site.database.run("cat", "/run/stele/phase").startswith("starting")
+    serving(site.database)
+    assert site.rows() == rows
+
+
 def kill_postgres(box: Box) -> None:
     """All of its processes, if there are any at this moment."""
     each = "[[ $(<$process/comm) != postgres ]] || kill -KILL ${process#/proc/}"
