@@ -24,6 +24,9 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 LABEL = "stele.stack"
 # What a new site is given from outside: the rest comes from the account.
 KIT = ("encryptionsalt",)
+# Seconds for an engine to answer. What a command in a container says is waited for without a limit: docker-py polls for
+# it (docker/utils/socket.py), and a backup may be silent for hours.
+ANSWER = 120
 
 
 class DrillError(Exception):
@@ -76,11 +79,11 @@ class Site:
         return cls(stack, storage, folder / "project", env, engine)
 
     @contextmanager
-    def client(self, timeout: int) -> Iterator[Any]:
-        """A client of its engine, which answers within ``timeout`` seconds. DrillError when it refuses or is gone."""
+    def client(self) -> Iterator[Any]:
+        """A client of its engine, which answers within ANSWER seconds. DrillError when it refuses or is gone."""
         host = needed(self.env, "DOCKER_HOST")
         try:
-            with closing(docker.DockerClient(base_url=host, version="auto", timeout=timeout)) as client:
+            with closing(docker.DockerClient(base_url=host, version="auto", timeout=ANSWER)) as client:
                 yield client
         except (DockerException, OSError) as error:  # those of requests are OSErrors
             raise DrillError(f"the engine at {host}: {' '.join(str(error).split())}; make dev") from error
@@ -142,15 +145,17 @@ class Site:
         return list(json.loads(run(*command, env=self.env, cwd=CHECKOUT, stdin=json.dumps(ids or []))))
 
     def runner(self, *words: str) -> str:
-        """A command in the task runner's container."""
+        """What a command in the task runner's container says, however long it takes."""
         services = set(self.output("services").values())
-        with self.client(timeout=3600) as client:
+        with self.client() as client:
             # One of another stack may go meanwhile.
             runners = client.containers.list(filters={"label": "stele.family=task-runner"}, ignore_removed=True)
             ours = [each for each in runners if each.labels.get("com.docker.swarm.service.name") in services]
             if not ours:
                 raise DrillError(f"no task runner of {self.stack} runs; pulumi up -s {self.stack}")
             status, said = ours[0].exec_run(["/opt/stele/backup", *words])
+        if status is None:  # it goes on, or what came of it is not known
+            raise DrillError(f"the engine lost sight of the backup; see: docker logs {ours[0].name}, or ask again")
         if status:
             lines = said.decode(errors="replace").strip().splitlines() or ["no reason given"]  # it was killed
             raise DrillError(f"backup: {lines[-1]}")
@@ -172,7 +177,7 @@ class Site:
             self.engine.remove()
             shutil.rmtree(self.folder.parent, ignore_errors=True)
             return
-        with self.client(timeout=120) as client:
+        with self.client() as client:
             lose(client, self.stack)
         self.pulumi("stack", "rm", self.stack, "--force", "--preserve-config", "--yes")
 

@@ -30,6 +30,11 @@ class AccountError(ReleaseError):
     """An account that refuses, fails or does not answer; the text is one line with the mend."""
 
 
+class DamagedError(AccountError):
+    """One object that an account has and cannot give as it was written. It says nothing of the others, nor whether the
+    store as a whole is well: a list tells."""
+
+
 class First(NamedTuple):
     """The first version of a key: its id, when it was written by the store's clock, and its bytes."""
 
@@ -93,7 +98,7 @@ class AccountPlace(ABC):
 
     @abstractmethod
     def fetch(self, key: str, first: First) -> bytes:
-        """That version, which :meth:`oldest` has found."""
+        """That version, which :meth:`oldest` has found. Raises DamagedError when it alone cannot be had."""
 
     @abstractmethod
     def write(self, key: str, body: bytes) -> None:
@@ -107,7 +112,10 @@ class AccountPlace(ABC):
         """``said``: the reason with its mend."""
         return AccountError(f"{self.endpoint}, {self.bucket}: {code}: {said}")
 
-    def silent(self, error: Exception) -> AccountError:
+    def damaged(self, key: str, how: str = "is damaged in the store") -> DamagedError:
+        return DamagedError(f"{self.bucket}/{key}: {how}; {self.mend}")
+
+    def silent(self, error: Exception | str) -> AccountError:
         return AccountError(f"{self.endpoint}: the store does not answer ({error}); start it, or mend the address")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from components.account_place import FAILED, NOT_THERE, AccountPlace, First
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # Azure's libraries are imported where they are used, as S3's are (bucket.py).
 TIMEOUT = 10  # seconds
+_LOST = "BlobNotFound"  # although the store lists it
 _ACCESS = "its identity may not do that here; az login, or pulumi up --refresh of its storage stack"
 _MENDS = {
     "ContainerNotFound": NOT_THERE,
@@ -51,8 +53,17 @@ class AzureContainer(AccountPlace):
         return found
 
     def fetch(self, key: str, first: First) -> bytes:
+        from azure.core.exceptions import HttpResponseError, IncompleteReadError
+
         with self._one_line_errors():
-            body: bytes = self._client.download_blob(key, version_id=first.version or None).readall()
+            try:
+                body: bytes = self._client.download_blob(key, version_id=first.version or None).readall()
+            except IncompleteReadError as error:
+                raise self.damaged(key, "the store breaks off while it is read") from error
+            except HttpResponseError as error:
+                if error.status_code == HTTPStatus.INTERNAL_SERVER_ERROR or _code(error) == _LOST:
+                    raise self.damaged(key, f"the store cannot read it ({_code(error)})") from error
+                raise
             return body
 
     def write(self, key: str, body: bytes) -> None:

@@ -35,6 +35,7 @@ SKEW = timedelta(minutes=5)
 STORE_SKEW = timedelta(minutes=20)  # a store refuses whose clock is 15 minutes off
 LARGEST = 256 * 1024**2  # bytes of a record
 PATIENCE = 30  # seconds for the whole answer
+OTHER_KEY = "no backup is made with this backup-key"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +114,7 @@ def _of_records(place: AccountPlace, question: Mapping[str, Any]) -> Status:
     found = _sealed(written, question["stack"], signing_key(question["key"]))
     if not found:
         others = any(_RECORD.fullmatch(path) for path in written)
-        return _yellow("no backup is made with this backup-key" if others else "there is no backup yet", None, ())
+        return _yellow(OTHER_KEY if others else "there is no backup yet", None, ())
     names = [name for name, each in found.items() if each["result"] == "verified"]
     wanted = question["wanted"]
     if wanted in names and _record(place, found[wanted], written) is None:

@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from components.account_place import FAILED, NEW_KEYS, NOT_THERE, SET_THE_CLOCK, AccountPlace, First
-from components.places import ReleaseError
 from components.storage_settings import Backend
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
 
 # boto3 takes 0.3 s to import, and an `up` that finds everything in its cache needs none of it: so it is imported where
 # it is used.
 
+_LOST = {"NoSuchKey", "NoSuchVersion"}  # although the store lists it
 _TAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}
 _MENDS = {
     "RequestTimeTooSkewed": SET_THE_CLOCK,
@@ -43,14 +47,22 @@ class Bucket(AccountPlace):
         return found
 
     def fetch(self, key: str, first: First) -> bytes:
-        from botocore.exceptions import FlexibleChecksumError
+        from botocore.exceptions import ClientError, FlexibleChecksumError, IncompleteReadError, ResponseStreamingError
+
+        from components.object_lock_keys import code
 
         with self._one_line_errors():
-            found = self._s3.get_object(Bucket=self.bucket, Key=key, VersionId=first.version)
             try:
+                found = self._s3.get_object(Bucket=self.bucket, Key=key, VersionId=first.version)
                 body: bytes = found["Body"].read()
             except FlexibleChecksumError:
-                raise ReleaseError(f"{self.bucket}/{key}: is damaged in the store; {self.mend}") from None
+                raise self.damaged(key) from None
+            except (IncompleteReadError, ResponseStreamingError) as error:
+                raise self.damaged(key, "the store breaks off while it is read") from error
+            except ClientError as error:
+                if _failed(error) or code(error) in _LOST:
+                    raise self.damaged(key, f"the store cannot read it ({code(error)})") from error
+                raise
             return body
 
     def write(self, key: str, body: bytes) -> None:
@@ -88,11 +100,17 @@ class Bucket(AccountPlace):
     def _one_line_errors(self) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        from components.object_lock_keys import code
+        from components.object_lock_keys import code, unreached
 
         try:
             yield
         except ClientError as error:
             raise self.refused(code(error), _MENDS.get(code(error), FAILED)) from error
         except BotoCoreError as error:
-            raise self.silent(error) from error
+            raise self.silent(unreached(error)) from error
+
+
+def _failed(error: ClientError) -> bool:
+    """Whether the store failed at what it was asked for (500), not for lack of time or room (503, 507)."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status is not None and int(status) == HTTPStatus.INTERNAL_SERVER_ERROR

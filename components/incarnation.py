@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from components.account_place import AccountPlace, First
+from components.account_place import AccountPlace, DamagedError, First
 from components.manifest import Manifest, canonical, digest_of
 from components.places import ReleaseError
 from components.signature import signature, signed, signing_key
@@ -33,16 +33,16 @@ def incarnation_of(stack: str, manifest: Manifest, settings: Mapping[str, Any]) 
 
 
 def record(account: AccountPlace, incarnation: Mapping[str, Any], passphrase: str) -> str:
-    """Write an incarnation unless the newest is the same; its key either way. ``passphrase``: the stack's
+    """Write an incarnation unless the newest is certainly the same; its key either way. ``passphrase``: the stack's
     ``backup-key``, which signs it; empty without backups. Raises ReleaseError."""
-    newest = newest_of(account, incarnation["stack"], passphrase)
-    if newest is not None and newest[1] == incarnation:
+    signing = _signing(passphrase)
+    newest, certain = _newest(account, incarnation["stack"], signing)
+    if certain and newest is not None and newest[1] == incarnation:
         return newest[0]
     now = datetime.now(UTC)
     name = f"{now:%Y%m%dT%H%M%SZ}-{digest_of(incarnation).removeprefix('sha256:')[:12]}.json"
     key = _folder(incarnation["stack"]) + name
     document = {**incarnation, "recorded": now.isoformat(timespec="seconds"), "key": key}
-    signing = _signing(passphrase)
     account.write(key, canonical(document | ({"signature": signature(document, signing)} if signing else {})))
     if _without_marks(_document(account, key, account.oldest(key).get(key), signing)) != incarnation:
         raise ReleaseError(f"{account.bucket}/{key}: holds something else already; pulumi up again")
@@ -51,22 +51,34 @@ def record(account: AccountPlace, incarnation: Mapping[str, Any], passphrase: st
 
 def newest_of(account: AccountPlace, stack: str, passphrase: str) -> tuple[str, dict[str, Any]] | None:
     """A stack's newest incarnation with its key; None when there is none. ``passphrase``: the stack's ``backup-key``;
-    what is not signed with it, for that very key, is passed over. Raises ReleaseError.
+    what is not signed with it, for that very key, is passed over, and so is what the store has damaged. Raises
+    ReleaseError, also when it is the whole store that fails.
 
     No later than the store's clock says: whose clock was wrong must not hide what comes after. The task runner does
     the same (runtimes/task-runner/runner/night.py).
     """
-    written, signing = account.oldest(_folder(stack)), _signing(passphrase)
-    newest, at = None, ""
+    return _newest(account, stack, _signing(passphrase))[0]
+
+
+def _newest(account: AccountPlace, stack: str, signing: bytes) -> tuple[tuple[str, dict[str, Any]] | None, bool]:
+    """The newest that can be read, and whether it is certain that none is newer: not beside one that is damaged. Of
+    that, no version counts that was written later."""
+    written = account.oldest(_folder(stack))
+    newest, at, certain = None, "", True
     for key in sorted(written, key=lambda key: (written[key].written, key), reverse=True):
         limit = written[key].written.astimezone(UTC).isoformat(timespec="seconds")
         if limit < at:
             break  # nor is any that was written before
-        document = _document(account, key, written[key], signing)
+        try:
+            document = _document(account, key, written[key], signing)
+        except DamagedError:
+            account.oldest(key)  # raises if it is the store
+            certain = False
+            continue
         recorded = min(str(document.get("recorded")), limit)
         if document.get("stack") == stack and recorded > at:
             newest, at = (key, _without_marks(document)), recorded
-    return newest
+    return newest, certain
 
 
 def _signing(passphrase: str) -> bytes:
@@ -78,7 +90,8 @@ def _folder(stack: str) -> str:
 
 
 def _document(account: AccountPlace, key: str, first: First | None, signing: bytes) -> dict[str, Any]:
-    """What was recorded there; empty for what is no incarnation, or not signed, which is not in the way of one."""
+    """What was recorded there; empty for what is no incarnation, or not signed, which is not in the way of one.
+    Raises ReleaseError."""
     try:
         found = json.loads(account.fetch(key, first)) if first is not None and first.size <= SMALL else {}
         good = found["key"] == key and (not signing or signed(found, signing))

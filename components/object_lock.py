@@ -22,7 +22,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.httpsession import URLLib3Session
 
-from components.object_lock_keys import REGION, TIMEOUT, Keys, StoreError, client, code, explained, policy
+from components.object_lock_keys import REGION, TIMEOUT, Keys, StoreError, client, code, explained, policy, unreached
 from components.storage_settings import CUSTOMER, LONGEST_RETENTION
 
 CUSTOMER_TAG = "stele.customer"
@@ -295,5 +295,5 @@ class ObjectLockStore:
             raise StoreError(f"{self._endpoint}: {explained(error)}") from error
         except BotoCoreError as error:
             raise StoreError(
-                f"{self._endpoint}: the store does not answer ({error}); start it, or mend the address"
+                f"{self._endpoint}: the store does not answer ({unreached(error)}); start it, or mend the address"
             ) from error

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from components.storage_settings import LOCK_FILES
 
 REGION = "us-east-1"
 TIMEOUT = 10  # seconds
+_REQUEST = re.compile(r' (to|on|from|for)( the)?( endpoint URL:)? "?https?://\S+')  # as botocore's errors name it
 ADMINISTRATOR_NAMES = ("ROOT_ACCESS_KEY_ID", "ROOT_SECRET_ACCESS_KEY")
 # What a customer's keys may do with objects, and with the bucket. No deletion, no retention: who may set a date when
 # writing may set one later too. Every object gets its own from the store (the platform's sealer; AWS and Azure do so by
@@ -128,3 +130,8 @@ def explained(error: ClientError) -> str:
         "AccessDenied": "refused to these keys; use the administrator's",
     }
     return mends.get(code(error), f"{code(error)}: {error.response['Error'].get('Message', '')}".rstrip(": "))
+
+
+def unreached(error: BotoCoreError) -> str:
+    """Why the store was not reached, without the address of the very request: it is this program's, not the user's."""
+    return _REQUEST.sub("", str(error))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pulumi
 
-from components.backup_status import Status
+from components.backup_status import OTHER_KEY, Status
 from components.manifest import Manifest, RuntimeRelease
 from components.release_store import ReleaseStore, store_of
 from components.settings import EnvironmentSettings, SettingsError
@@ -113,11 +113,21 @@ def check_backups(settings: EnvironmentSettings, status: Status, *, new: bool) -
     if status.store is not None and (new or settings.restore != "newest"):
         raise SettingsError("storage", settings.storage, f"an account that answers ({status.store})")
     source, wanted = settings.restore.rpartition("/")[0], wanted_of(settings)
+    if status.reason == OTHER_KEY and wanted != "vanilla" and settings.restore != "newest":
+        raise SettingsError("backup-key", "(secret)", _key_of(source or pulumi.get_stack()))
     if source and wanted == "newest" and status.last is None:  # it was asked for: nothing else may take its place
         raise SettingsError("restore", settings.restore, f"one that has verified backups in this account, not {source}")
     if wanted not in {"newest", "vanilla", *status.backups}:
         known = ", ".join(status.backups[-5:]) or "none yet"
         raise SettingsError("restore", settings.restore, f"newest, vanilla, or a backup; the last ones: {known}")
+
+
+def _key_of(source: str) -> str:
+    """Which ``backup-key`` opens the backups of a stack, and how it is set here."""
+    stack = pulumi.get_stack()
+    setting = f"pulumi config set --secret backup-key -s {stack}"
+    mend = f"set it: {setting}" if source == stack else f"pulumi config get backup-key -s {source} | {setting}"
+    return f"the one that the backups of {source} were made with; {mend}"
 
 
 def _secrets_of(manifest: Manifest) -> set[str]:

@@ -37,6 +37,7 @@ def test_the_runners_disk_is_full(sites: Callable[..., Site]) -> None:
     with pytest.raises(Refused, match=FULL) as error:
         site.backup()
     assert only(error)
+    assert site.runner.run("/opt/stele/backup", "status").startswith("yellow: ")
     again = site.restore("again", restore=good)
     again.start()
     assert again.content() == content

@@ -137,6 +137,7 @@ def test_a_killed_backup_costs_nothing_else(site: Site, victim: str, capsys: pyt
     again.start()
     assert again.content() == content
     again.remove()
+    assert ends["cut off"] or (victim != "task runner" and POINTS < 20), "no kill was in time"
     with capsys.disabled():
         print(told("backup", victim, ends))
 
@@ -206,6 +207,7 @@ def test_a_killed_load_begins_again_and_nothing_is_served_before(
             else:
                 again.start_runner()
             whole(again, content)
+    assert ends["cut off"] or (victim != "task runner" and POINTS < 20), "no kill was in time"
     with capsys.disabled():
         print(told("load", victim, ends))
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.backup.engine import Refused
+from tests.backup.engine import Refused, wait_until
 from tests.backup.site import Site
 
 # These only add; an overwritten object keeps its older versions, and of a lock file there is nothing to keep.
@@ -33,6 +34,11 @@ def site(sites: Callable[..., Site]) -> Site:
     return made
 
 
+def added(site: Site) -> bool:
+    """Whether somebody has added an object that is not what its name says."""
+    return any(each["Key"].endswith(f"/data/ff/{'f' * 64}") for each in site.account.versions("backups/"))
+
+
 def test_backups_outlive_whoever_has_the_runners_keys(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     yesterday, content = site.backup()["name"], site.content()
     before = {(each["Key"], each["VersionId"]) for each in site.account.versions("backups/")}
@@ -53,6 +59,17 @@ def test_backups_outlive_whoever_has_the_runners_keys(site: Site, capsys: pytest
     again.remove()
 
     again = site.restore("again", restore=yesterday)
+    again.start()
+    assert again.content() == content
+    again.remove()
+
+    # Whoever waits for the next night, to add what is no object to whatever repository it uses, is passed over.
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(site.runner.run, "python3", "/tests/hostile.py", "wait")
+        wait_until("the first of its junk", lambda: added(site), site.runner)
+        tonight = site.backup()["name"]
+        assert waiting.result() == "added\n"
+    again = site.restore("again", restore=tonight)
     again.start()
     assert again.content() == content
     again.remove()

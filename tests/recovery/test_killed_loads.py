@@ -21,7 +21,7 @@ import pytest
 
 from bench.lab import edits
 from bench.lab.swarm import Swarm
-from bench.lab.workspace import BACKUP_SECRETS, Stack, Workspace
+from bench.lab.workspace import BACKUP_SECRETS, Stack, Workspace, wait_until
 from commands.site import lose
 
 POINTS = int(os.environ.get("STELE_KILL_POINTS", "3"))
@@ -41,13 +41,17 @@ class Small:
     nights: list[str] = field(default_factory=list)
 
     def query(self, text: str) -> str:
-        """The database's answer."""
-        (container,) = self.swarm.containers("store")
+        """The database's answer. After an `up` that replaced it, it may still be about to take over its volume."""
         client = ["psql", "--host=/run/stele", "--username=stele", "--dbname=tiny", "--tuples-only", "--no-align"]
-        code, answer = container.exec_run([*client, f"--command={text}"], user="10001")
-        assert code == 0, answer
-        told: str = answer.decode().strip()
-        return told
+
+        def answer() -> tuple[int, str] | None:
+            (container,) = self.swarm.containers("store")
+            code, said = container.exec_run([*client, f"--command={text}"], user="10001")
+            return None if b"connection to server" in said else (code, said.decode().strip())
+
+        code, told = wait_until("the database serves", answer, 120)
+        assert code == 0, told
+        return str(told)
 
     def runner(self, verb: str) -> tuple[int, str]:
         """What the task runner answers."""

@@ -19,7 +19,7 @@ from components.storage_reference import Account
 
 # A package of an image, not of the project: it is what writes the records.
 sys.path.append(str(Path(__file__).parents[2] / "runtimes/task-runner"))
-from runner.repository import canonical, seal, signing_key
+from runner.signature import canonical, seal, signing_key
 
 QUESTION = {
     "endpoint": "http://store",

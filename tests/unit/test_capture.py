@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -14,7 +16,7 @@ import pytest
 # A package of an image, not of the project.
 sys.path.append(str(Path(__file__).parents[2] / "runtimes/task-runner"))
 from runner import capture
-from runner.files import read
+from runner.files import read, walk
 from runner.problem import Problem
 from runner.settings import Settings, Volume
 
@@ -76,3 +78,36 @@ def test_an_answer_of_before_is_none(volume: Volume, monkeypatch: pytest.MonkeyP
     with pytest.raises(Problem, match=r"^broker does not hand over its messages within 120 s; is it healthy\?$"):
         captured(volume, monkeypatch, broker)
     assert [path.name for path in volume.notes.iterdir()] == ["loaded"]
+
+
+def test_files_are_those_of_all_folders(tmp_path: Path) -> None:
+    (tmp_path / "deep/down").mkdir(parents=True)
+    for name in ("top", "deep/one", "deep/down/two", "deep/three.tmp", ".stele-lock"):
+        (tmp_path / name).touch()
+    (tmp_path / "deep/link").symlink_to(tmp_path / "top")
+    (tmp_path / "linked").symlink_to(tmp_path / "deep")
+    assert {str(path.relative_to(tmp_path)) for path in walk(tmp_path)} == {"top", "deep/one", "deep/down/two"}
+
+
+def test_a_folder_that_goes_meanwhile_is_in_nobodys_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "deep/down").mkdir(parents=True)
+    (tmp_path / "deep/one").touch()
+    found = walk(tmp_path)
+    assert next(found).name == "one"
+    (tmp_path / "deep/down").rmdir()
+    assert list(found) == []
+
+
+def test_a_folder_that_cannot_be_read_stops_the_night(tmp_path: Path) -> None:
+    (tmp_path / "volume/closed").mkdir(parents=True)
+    (tmp_path / "volume/closed/file").touch()
+    (tmp_path / "volume/closed").chmod(0)
+    script = "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from runner.files import walk\n"
+    script += "print(list(walk(Path(sys.argv[2]))))"
+    command = [sys.executable, "-c", script, str(Path(capture.__file__).parents[1]), str(tmp_path / "volume")]
+    # Nothing is closed to root, unless it does without that privilege.
+    less = "--bounding-set=-dac_override,-dac_read_search"
+    user = ["setpriv", less, "--"] if os.geteuid() == 0 else []
+    done = subprocess.run([*user, *command], capture_output=True, text=True, check=False)
+    assert "PermissionError" in done.stderr
+    assert "closed" in done.stderr

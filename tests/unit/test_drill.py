@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import struct
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -128,6 +134,75 @@ def test_a_runner_that_is_killed_in_a_backup_is_one_line(
     monkeypatch.setattr("docker.DockerClient", lambda **_: SimpleNamespace(containers=containers, close=lambda: None))
     assert backup.main("dev") == 1
     assert capsys.readouterr().err == "backup: no reason given\n"
+
+
+class Engine(BaseHTTPRequestHandler):
+    """As much of an engine as a command in one container needs; the command says nothing for longer than ANSWER."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        container = {"Id": "c", "Config": {"Labels": {"com.docker.swarm.service.name": "dev-backup-1"}}}
+        if self.path.endswith("/version"):
+            self._answer({"ApiVersion": "1.44"})
+        elif "/containers/json" in self.path:
+            self._answer([{"Id": "c"}])
+        else:
+            self._answer({"ExitCode": 0} if "/exec/" in self.path else container)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if not self.path.endswith("/start"):
+            self._answer({"Id": "e"})
+            return
+        self.send_response(101)
+        self.end_headers()
+        threading.Event().wait(1.5)  # time.sleep is the clock's
+        self.wfile.write(struct.pack(">BxxxL", 1, 7) + b"stored\n")
+        self.close_connection = True
+
+    def _answer(self, document: Any) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def quiet_engine() -> Iterator[str]:
+    """The address of an engine whose commands are silent."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Engine) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"tcp://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_backup_may_be_silent_for_longer_than_an_engine_may_take_to_answer(
+    stack: None, quiet_engine: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", quiet_engine)
+    monkeypatch.setattr("commands.site.ANSWER", 1)
+    assert backup.main("dev") == 0, capsys.readouterr().err
+    assert capsys.readouterr().out == "stored\n"
+
+
+def test_a_backup_tells_in_one_line_that_the_engine_hangs(
+    stack: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("commands.site.ANSWER", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        host = f"tcp://127.0.0.1:{hung.getsockname()[1]}"
+        monkeypatch.setenv("DOCKER_HOST", host)
+        assert backup.main("dev") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"the engine at {host}: ")
+    assert line.endswith("; make dev")
 
 
 def test_an_engine_that_does_not_answer_is_one_line_when_the_stack_is_lost(stack: None) -> None:

@@ -16,7 +16,8 @@ import pytest
 sys.path.append(str(Path(__file__).parents[2] / "runtimes/task-runner"))
 from runner import night, repository, store
 from runner.problem import Problem
-from runner.repository import parsed, signature, signed, signing_key
+from runner.repository import parsed
+from runner.signature import signature, signed, signing_key
 from runner.versions import Version
 
 DIGEST = hashlib.sha256(b"").hexdigest()

@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.backup_status import Status
+from components.backup_status import OTHER_KEY, Status
 from components.manifest import Manifest, manifest_of
 from components.resolution import check_backups, check_schema
 from components.settings import EnvironmentSettings, SettingsError, parse
@@ -89,3 +89,28 @@ def test_a_store_that_is_down_stops_a_new_stack_and_not_one_that_runs() -> None:
     # What was asked for by name cannot be looked up.
     with pytest.raises(SettingsError, match="stele:storage: 'acme'"):
         check_backups(settings(restore=NAMES[0]), down, new=False)
+
+
+@pytest.mark.parametrize(
+    ("restore", "mend"),
+    [
+        (f"old/{NAMES[0]}", "of old were made with; pulumi config get backup-key -s old | "),
+        ("old/newest", "of old were made with; pulumi config get backup-key -s old | "),
+        (NAMES[0], "of dev were made with; set it: "),
+        (f"dev/{NAMES[0]}", "of dev were made with; set it: "),
+    ],
+)
+def test_a_wrong_key_is_told_as_such_with_the_way_to_the_right_one(restore: str, mend: str) -> None:
+    nothing = status(health="yellow", reason=OTHER_KEY, last=None, backups=())
+    with pytest.raises(SettingsError) as refused:
+        check_backups(settings(restore=restore), nothing, new=True)
+    assert str(refused.value) == (
+        "stele:backup-key: '(secret)' is not allowed; allowed: the one that the backups "
+        f"{mend}pulumi config set --secret backup-key -s dev"
+    )
+
+
+@pytest.mark.parametrize("restore", ["vanilla", "newest"])
+def test_a_wrong_key_stops_no_beginning_without_backups(restore: str) -> None:
+    nothing = status(health="yellow", reason=OTHER_KEY, last=None, backups=())
+    check_backups(settings(restore=restore), nothing, new=True)

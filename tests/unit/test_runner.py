@@ -21,10 +21,10 @@ from bench.lab.workspace import wait_until
 
 # A package of an image, not of the project.
 sys.path.append(str(Path(__file__).parents[2] / "runtimes/task-runner"))
-from runner import management, night, pacing, serve, store
+from runner import load, management, night, pacing, serve, store
 from runner.files import write
 from runner.problem import Problem, of_the_disk
-from runner.settings import Settings
+from runner.settings import Settings, Volume
 from runner.versions import _moment
 
 SETTINGS = Settings("shop", "shop", "newest", False, ZoneInfo("UTC"), {}, {}, (), {})
@@ -147,6 +147,22 @@ def stops(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     return found
 
 
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """Whom the pacing has found, each time."""
+    found: list[list[int]] = []
+    family = pacing._family
+
+    def noted(root: int) -> list[pacing.Process]:
+        seen = family(root)
+        found.append([each.pid for each in seen])
+        return seen
+
+    monkeypatch.setattr(pacing, "_family", noted)
+    monkeypatch.setattr(pacing, "LEAST", 0.1)
+    return found
+
+
 def test_a_share_of_what_is_idle_may_be_taken_and_little_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     idle, there, now = [100.0], [1000.0], [50.0]
     monkeypatch.setattr(pacing, "_processor_time", lambda: (idle[0], there[0]))
@@ -172,6 +188,15 @@ def test_a_share_of_what_is_idle_may_be_taken_and_little_is_saved(monkeypatch: p
     assert not spent(0, 0.50)
 
 
+def test_what_was_taken_in_a_hurry_is_not_owed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacing, "_processor_time", lambda: (100.0, 1000.0))
+    monkeypatch.setattr(pacing, "process_time", lambda: 0.0)
+    allowance, ticks = pacing._Allowance(), round(60 * pacing.TICKS)
+    allowance.forgive([pacing.Process(1, ticks)])
+    assert not allowance.is_spent([pacing.Process(1, ticks)])
+    assert allowance.is_spent([pacing.Process(1, ticks + 1)])
+
+
 @pytest.mark.parametrize("code", [0, 3])
 @pytest.mark.parametrize("hurry", [False, True])
 def test_a_paced_program_ends_as_it_would(tmp_path: Path, stops: list[list[int]], code: int, *, hurry: bool) -> None:
@@ -182,24 +207,54 @@ def test_a_paced_program_ends_as_it_would(tmp_path: Path, stops: list[list[int]]
     assert bool(stops) == (not hurry)
 
 
-def test_what_a_killed_program_started_ends_too(tmp_path: Path, stops: list[list[int]]) -> None:
+@pytest.mark.parametrize("hurry", [False, True])
+def test_what_a_killed_program_started_ends_too(tmp_path: Path, looks: list[list[int]], *, hurry: bool) -> None:
+    if hurry:
+        (tmp_path / "hurry").touch()
     child = "import os, subprocess, time; subprocess.Popen(['sleep', '986'], start_new_session=True); time.sleep(986)"
-    killer = threading.Thread(target=kill_the_first_of, args=[stops])
+    killer = threading.Thread(target=kill_the_first_of, args=[looks])
     killer.start()
     assert pacing.paced([sys.executable, "-c", child], tmp_path / "hurry") == -signal.SIGKILL
     killer.join()
-    wait_until("the end of all", lambda: not any(alive(pid) for pid in stops[-1]), 30)
+    wait_until("the end of all", lambda: not any(alive(pid) for pid in looks[-1]), 30)
 
 
 def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists() and states([pid]) != {"Z"}
 
 
-def kill_the_first_of(stops: list[list[int]]) -> None:
+def kill_the_first_of(looks: list[list[int]]) -> None:
     """As soon as it has started another one."""
-    while not stops or len(stops[-1]) < 2:
+    while not looks or len(looks[-1]) < 2:
         time.sleep(0.01)
-    os.kill(stops[-1][0], signal.SIGKILL)
+    os.kill(looks[-1][0], signal.SIGKILL)
+
+
+def test_orphans_that_have_ended_are_collected() -> None:
+    if not (orphan := os.fork()):
+        os._exit(0)
+    wait_until("its end", lambda: states([orphan]) == {"Z"}, 30)
+    seen = serve.reap(set())
+    assert orphan in seen
+    assert Path(f"/proc/{orphan}").exists()
+    assert orphan not in serve.reap(seen)
+    assert not Path(f"/proc/{orphan}").exists()
+
+
+@pytest.mark.parametrize(
+    ("known", "wanted", "new"),
+    [
+        (["database", "notify"], ["index"], True),
+        (["database", "notify"], ["index", "notify"], False),
+        (None, ["index"], False),  # a record of before, which does not say
+    ],
+)
+def test_volumes_that_no_backup_knows_are_new(known: list[str] | None, wanted: list[str], *, new: bool) -> None:
+    """They begin as in a new installation, and nothing of them was lost."""
+    found = load.Load.__new__(load.Load)
+    found.record = {} if known is None else {"volumes": known}
+    found.wanting = [Volume(name, "files", Path()) for name in wanted]
+    assert found._are_new() == new
 
 
 @pytest.mark.parametrize(
@@ -230,6 +285,19 @@ def test_a_versions_moment_is_in_its_id_or_its_date() -> None:
         "2026-11-26T01:06:30Z"
     )
     assert _moment("3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY", "2026-11-26T01:06:34.000Z") == at("2026-11-26T01:06:34Z")
+
+
+def test_a_failure_that_cannot_be_noted_is_no_success(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for module in (management, night):
+        monkeypatch.setattr(module, "STATUS", tmp_path / "status.json")
+    write(tmp_path / "status.json", {"success": 1e9, "reason": ""})
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "status.json")
+
+    monkeypatch.setattr(night, "write", full)
+    night._remember_failure({"result": "failed", "reason": "no", "name": "x"}, 1)
+    assert management.health(1e9 + 60)[0] == "yellow"
 
 
 def test_a_full_disk_is_told_with_its_mend() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 import json
 import os
 import signal
@@ -16,6 +16,7 @@ from pathlib import Path
 from .log import log
 from .problem import Problem
 from .settings import FLOWS, Settings, secret
+from .signature import signing_key
 
 BIN = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), Path("/usr/bin"))
 PORT = "5432"
@@ -30,11 +31,12 @@ create table if not exists stele.migrations (version integer primary key, applie
 """
 
 
+# What is some session's own (pg_temp_N) is nobody's data.
 # One statement, whatever the tables are called: who may make tables must not get a word into what the runner executes.
 ROWS = """
 select json_object_agg(format('%I.%I', schemaname, tablename), (xpath('/row/n/text()', query_to_xml(
     format('select count(*) as n from %I.%I', schemaname, tablename), false, true, '')))[1]::text::bigint)
-from pg_tables where schemaname not in ('pg_catalog', 'information_schema')
+from pg_tables where schemaname !~ '^pg_' and schemaname <> 'information_schema'
 """
 
 
@@ -105,12 +107,16 @@ class Database:
         """
         env = {"STELE_DUMP": str(path), "PGDATABASE": self.name}
         words = ("--tuples-only", "--no-align", "--file=-")
-        said = replace(self, env=self.env | env).psql(*words, data=script).splitlines()
-        if "complete" not in said:
-            wrong = next((line for line in said if line.startswith("pg_dump: ")), "pg_dump gave no reason")
-            if "lock timeout" in wrong:
-                wrong += f": a table is locked for over {DUMP_PATIENCE} s; end what holds it (pg_stat_activity)"
-            raise Problem(f"database {self.name}: {wrong}")
+        try:
+            said = replace(self, env=self.env | env).psql(*words, data=script).splitlines()
+            if "complete" not in said:
+                wrong = next((line for line in said if line.startswith("pg_dump: ")), "pg_dump gave no reason")
+                raise Problem(f"database {self.name}: {wrong}")
+        except Problem as problem:
+            if "lock timeout" not in str(problem):
+                raise
+            mend = f"a table is locked for over {DUMP_PATIENCE} s; end what holds it (pg_stat_activity)"
+            raise Problem(f"{problem}: {mend}") from None
         return _rows("".join(said[said.index("complete") + 1 :]))
 
 
@@ -123,8 +129,9 @@ def _restrict_key() -> str:
     """What shuts psql's commands out of a dump's data (CVE-2025-8714): unknown to who writes data, the same each night.
 
     pg_dump's own is random, so that the chunks at both ends of an unchanged dump, megabytes, would be stored anew.
+    Every process of the machine can read this argument, so it must not help to guess ``backup-key``.
     """
-    return hashlib.sha256(b"pg_dump " + secret("backup-key").encode()).hexdigest()
+    return hmac.new(signing_key(secret("backup-key")), b"pg_dump", "sha256").hexdigest()
 
 
 def names(settings: Settings) -> tuple[str, str]:
@@ -134,10 +141,10 @@ def names(settings: Settings) -> tuple[str, str]:
 
 
 def running(settings: Settings, host: str) -> Database:
-    """The stack's own database, which answers under its runtime's name."""
+    """The stack's own database, which answers under its runtime's name. Nothing waits for a lock for ever."""
     owner, name = names(settings)
     env = {"PGHOST": host, "PGPORT": PORT, "PGUSER": owner, "PGPASSWORD": secret("database-password")}
-    return Database(name, env | {"PGCONNECT_TIMEOUT": "5"})
+    return Database(name, env | {"PGCONNECT_TIMEOUT": "5", "PGOPTIONS": f"-c lock_timeout={DUMP_PATIENCE}s"})
 
 
 @contextmanager

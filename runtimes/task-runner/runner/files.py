@@ -14,6 +14,7 @@ from typing import IO, Any
 
 # Not content: notes, locks, what the file system makes itself, and what a killed writer may have left.
 OURS = {".stele", ".stele-lock", "lost+found"}
+LITTLE = 16 * 1024**2  # bytes
 
 
 def sha256(path: Path) -> str:
@@ -41,11 +42,29 @@ def size(folder: Path) -> int:
     return found
 
 
+def is_full(folder: Path) -> bool:
+    """Whether there is hardly any room on its disk: what failed there may have failed for that."""
+    return shutil.disk_usage(folder).free < LITTLE
+
+
 def walk(folder: Path) -> Iterator[Path]:
-    """Every regular file of a volume's content, without unfinished ones (``*.tmp``)."""
+    """Every regular file of a volume's content, without unfinished ones (``*.tmp``) and what goes meanwhile.
+
+    Raises OSError for a folder that cannot be read: what is in it must not be missing without a word.
+    """
     for top in content(folder):
-        inside = [top] if top.is_file() and not top.is_symlink() else top.rglob("*") if top.is_dir() else []
+        if top.is_dir() and not top.is_symlink():
+            inside: Iterator[Path] = (
+                Path(here, name) for here, _, names in os.walk(top, onerror=_unless_gone) for name in names
+            )
+        else:
+            inside = iter([top])
         yield from (path for path in inside if path.is_file() and not path.is_symlink() and path.suffix != ".tmp")
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def write(path: Path, value: Any) -> None:

@@ -86,6 +86,8 @@ class Load:
         if not self.wanting:
             self.report["from"] = None
             return
+        if self.settings.restore == "newest" and self._are_new():
+            self.record = None
         if self.record is None:
             incarnation = newest_incarnation(self.store, self.settings.stack)
             self.vanilla = incarnation.get("vanilla")
@@ -97,6 +99,11 @@ class Load:
         self.report["window"] = lost
         if lost:
             log(f"not fenced: what was acknowledged from {lost[0]} on is lost, up to when the old stack stopped")
+
+    def _are_new(self) -> bool:
+        """Whether the backup knows none of the volumes that are empty: the release has brought them."""
+        known = (self.record or {}).get("volumes")  # absent from records that were made before
+        return isinstance(known, list) and not any(volume.name in known for volume in self.wanting)
 
     def _fetch(self) -> None:
         """What will be loaded, from the account to this disk."""

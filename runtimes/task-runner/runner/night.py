@@ -13,9 +13,10 @@ from typing import Any
 from .capture import CAPTURED, Changed, capture, unchanged
 from .files import locked, read, sha256, write
 from .log import log
-from .problem import Problem, problem_of
-from .repository import SKEW, Backups, Damaged, signed, signing_key
+from .problem import Problem, of_the_disk, problem_of
+from .repository import SKEW, Backups, Damaged
 from .settings import DATA, Settings, secret
+from .signature import signed, signing_key
 from .store import Store
 from .verify import verify
 from .versions import Version
@@ -70,7 +71,7 @@ def back_up(settings: Settings) -> dict[str, Any]:
             log(f"backup {name} failed: {problem}")
             failure = {key: record[key] for key in _OF_A_FAILURE if key in record}
             failure |= {"result": "failed", "reason": str(problem), "finished": stamp(datetime.now(UTC))}
-            _remember(failure, time.monotonic() - clock)
+            _remember_failure(failure, time.monotonic() - clock)
             _keep_failure(backups, failure)
             raise problem from None
         finally:
@@ -104,6 +105,7 @@ def _stored(backups: Backups, settings: Settings, name: str, moment: datetime) -
         "rows": contents["rows"],
         "messages": contents["messages"],
         "schema": contents["schema"],
+        "volumes": sorted(volume.name for volume in settings.volumes),
         "incarnation": incarnation,
     }
 
@@ -137,6 +139,7 @@ def _incarnation(store: Store, prefix: str, version: Version) -> dict[str, Any]:
         document = json.loads(store.read_version(prefix, version)) if version.size <= SMALL else None
     except (Problem, RecursionError, ValueError) as error:
         log(f"{prefix}/{version.path}: {error}")
+        store.oldest(prefix)  # raises when it is not this one that cannot be read, but all of the store
         document = None
     return document if isinstance(document, dict) else {}
 
@@ -156,6 +159,15 @@ def last_success(now: float) -> float:
     """When the last backup began that was verified; 0 for none. One of the future is none: the clock was wrong then."""
     success: float = read(STATUS).get("success", 0)
     return success if success <= now + SKEW.total_seconds() else 0
+
+
+def _remember_failure(failure: dict[str, Any], seconds: float) -> None:
+    """On a full disk too: then what the last success was is forgotten, rather than shown as if nothing had failed."""
+    try:
+        _remember(failure, seconds)
+    except OSError as error:
+        log(f"the failure cannot be noted: {of_the_disk(error)}")
+        STATUS.unlink(missing_ok=True)
 
 
 def _remember(record: dict[str, Any], seconds: float) -> None:

@@ -43,14 +43,18 @@ def paced(command: Sequence[str], hurry: Path) -> int:
     process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command])
     allowance = _Allowance()
     family = [Process(process.pid, 0)]
+    hurried = False
     try:
         while True:
-            hurried = hurry.exists()
+            was_hurried, hurried = hurried, hurry.exists()
             with suppress(subprocess.TimeoutExpired):
                 return process.wait(1 if hurried else RUN)
             if hurried:
+                family = _family(process.pid)
                 continue
             family = _stop(process.pid)
+            if was_hurried:
+                allowance.forgive(family)
             sleep(PAUSE)
             while allowance.is_spent(family) and not hurry.exists():
                 sleep(SPENT)
@@ -74,16 +78,26 @@ class _Allowance:
         self._idle, self._all = _processor_time()
         self._taken = process_time()
 
+    def forgive(self, family: Sequence[Process]) -> None:
+        """What was taken until now was taken in a hurry, and is not owed."""
+        self._idle, self._all = _processor_time()
+        self._taken = _taken(family)
+
     def is_spent(self, family: Sequence[Process]) -> bool:
         """Whether a program has taken, since the last question, what there was, and what has come since."""
         idle, all_ = _processor_time()
-        taken = sum(each.ticks for each in family) / TICKS + process_time()
+        taken = _taken(family)
         share = SHARE * 2 ** ((monotonic() - self._began) // DOUBLES)
         come = max(min(1, share) * (idle - self._idle), LEAST * (all_ - self._all))
         # Ended processes that nobody waited for take their time along: what is taken may seem less than before.
         self._left = min(SAVED, self._left + come - max(0, taken - self._taken))
         self._idle, self._all, self._taken = idle, all_, taken
         return self._left < 0
+
+
+def _taken(family: Sequence[Process]) -> float:
+    """Seconds of processor time that a program has taken, and this pacing."""
+    return sum(each.ticks for each in family) / TICKS + process_time()
 
 
 def _stop(root: int) -> list[Process]:

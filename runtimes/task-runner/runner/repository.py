@@ -24,6 +24,7 @@ from .files import is_content
 from .log import log
 from .problem import Problem
 from .settings import DATA, secret
+from .signature import canonical, seal, signing_key
 from .store import REMOTE, Failed, Store, run
 
 NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
@@ -50,34 +51,6 @@ def _can_be_of(name: str, written: datetime) -> bool:
         return _moment(name) <= written + SKEW
     except ValueError:
         return False
-
-
-def canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-
-
-def signing_key(passphrase: str) -> bytes:
-    """Derived slowly (scrypt, RFC 7914), as restic's own: a record must not help to guess the passphrase."""
-    return hashlib.scrypt(passphrase.encode(), salt=b"stele backup record", n=2**14, r=8, p=1, dklen=32)
-
-
-def signature(document: Mapping[str, Any], key: bytes) -> str:
-    """HMAC-SHA256 (RFC 2104) of a document without its signature."""
-    return hmac.new(key, canonical({**document, "signature": ""}), "sha256").hexdigest()
-
-
-def signed(document: Mapping[str, Any], key: bytes) -> bool:
-    """Whether a document is signed with that key; what anybody may have put there instead of a signature is none."""
-    try:
-        return hmac.compare_digest(str(document.get("signature")).encode(), signature(document, key).encode())
-    except (ValueError, RecursionError):
-        return False
-
-
-def seal(stack: str, name: str, result: str, digest: str, key: bytes) -> str:
-    """HMAC-SHA256 of what a record's file name says: that this stack's backup of that name came to that result, with a
-    record of that SHA-256. components/signature.py makes the same."""
-    return hmac.new(key, "\n".join([stack, name, result, digest]).encode(), "sha256").hexdigest()
 
 
 class Damaged(Problem):
@@ -294,8 +267,26 @@ class Backups:
     def fetch(self, record: dict[str, Any], folder: Path) -> None:
         """Copy what a backup needs, and nothing is used before all of it is proven to be what was stored.
 
-        Raises Problem when an object is missing or damaged.
+        Raises Damaged when an object is missing or damaged.
         """
+        if lost := self._fetch(record, folder):
+            raise Damaged(
+                f"backup {record['name']}: {len(lost)} of {len(record['objects'])} objects are missing or damaged, "
+                f"such as {self._prefix}/{record['repository']}/{lost[0]}; choose another one (restore: <backup>)"
+            )
+
+    def fetch_new(self, record: dict[str, Any], folder: Path) -> None:
+        """Copy a backup that is being made. What is not what its name says is no object of it: anybody may have put it
+        there. Whether the backup is whole without it shows when it is restored.
+        """
+        if lost := set(self._fetch(record, folder)):
+            log(f"passed over in the repository: {len(lost)} that are not what their names say")
+            for path in lost:
+                (folder / path).unlink(missing_ok=True)
+            record["objects"] = {path: size for path, size in record["objects"].items() if path not in lost}
+
+    def _fetch(self, record: dict[str, Any], folder: Path) -> list[str]:
+        """Copy what a record names; returns what is missing or damaged, of which there is no sound older version."""
         prefix = f"{self._prefix}/{record['repository']}"
         wanted: dict[str, int] = record["objects"]
         self.store.fetch(prefix, wanted, folder, largest=LARGEST)
@@ -304,12 +295,7 @@ class Backups:
         if wrong:
             log(f"{len(wrong)} objects are not what was stored; looking for their older versions")
             self._fetch_versions(prefix, wrong, folder)
-        lost = [path for path, digest in wrong.items() if not is_content(folder / path, digest)]
-        if lost:
-            raise Damaged(
-                f"backup {record['name']}: {len(lost)} of {len(wanted)} objects are missing or damaged, such as "
-                f"{prefix}/{lost[0]}; choose another one (restore: <backup>)"
-            )
+        return [path for path, digest in wrong.items() if not is_content(folder / path, digest)]
 
     def _fetch_versions(self, prefix: str, wanted: Mapping[str, str], folder: Path) -> None:
         """Of keys that were overwritten, the version with the wanted digest: object lock has kept it."""

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -111,8 +112,27 @@ def nights(settings: Settings) -> None:
                 continue
             due = next_due(settings, datetime.now(UTC))
             log(f"the next backup is due at {due.isoformat(timespec='minutes')}")
+            ended: set[int] = set()
             while (left := due.timestamp() - time.time()) > 0:
                 time.sleep(min(left, 60))  # the clock may be set meanwhile
+                ended = reap(ended)
+
+
+def reap(before: set[int]) -> set[int]:
+    """Collect orphans that have ended, such as the rclone of every restic: they come to PID 1. Returns the others.
+
+    Children of its own are waited for where they were started. Who had ended at the last look is nobody's.
+    """
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it is gone
+            state, parent = path.read_text().rpartition(") ")[2].split()[:2]
+            if state == "Z" and int(parent) == os.getpid():
+                found.add(int(path.parent.name))
+    for pid in found & before:
+        with suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+    return found - before
 
 
 def _backed_up() -> bool:

@@ -8,23 +8,32 @@ from typing import Any
 
 from . import database
 from .capture import messages
-from .files import empty, read, sha256
+from .files import empty, is_full, read, sha256
 from .problem import Problem
-from .repository import Backups
+from .repository import Backups, Damaged
 from .settings import DATA, Settings
 
 SCRATCH = DATA / "verifying"
 
 
 def verify(backups: Backups, record: dict[str, Any], settings: Settings) -> None:
-    """Restore a backup into a scratch database and folder and compare it with what was noted. Raises Problem."""
+    """Restore a backup into a scratch database and folder and compare it with what was noted.
+
+    Raises Damaged when its repository does not give it back, whatever the reason: the next one that is added to it
+    would not be whole either. Raises Problem for anything else.
+    """
     folder = empty(SCRATCH)
     try:
-        backups.fetch(record, folder / "repository")
-        backups.unpack(record, folder / "repository", folder / "tree")
-        shutil.rmtree(folder / "repository")
         tree = folder / "tree"
-        contents = checked(tree, record)
+        backups.fetch_new(record, folder / "repository")
+        try:
+            backups.unpack(record, folder / "repository", tree)
+            contents = checked(tree, record)
+        except Problem as problem:
+            if is_full(folder):
+                raise
+            raise Damaged(str(problem)) from None
+        shutil.rmtree(folder / "repository")
         if (volume := settings.volume("database")) is not None:
             dump = tree / "capture" / volume.name / "database.sql"
             with database.cluster(folder / "postgres", folder / "sockets", settings, durable=False) as scratch:

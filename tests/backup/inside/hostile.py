@@ -22,8 +22,9 @@ from xml.etree import ElementTree
 sys.path.insert(0, "/opt/stele/lib")
 from runner import repository
 from runner import settings as configured
-from runner.repository import Backups, canonical, seal, signing_key
+from runner.repository import Backups
 from runner.settings import secret
+from runner.signature import canonical, seal, signing_key
 from runner.store import Store
 
 SETTINGS = configured.load()
@@ -162,8 +163,24 @@ def against_what_comes(record: dict[str, object]) -> None:
         attempt("add what is no record", "PUT", f"{PREFIX}records/{name}", body=text)
 
 
+def wait() -> None:
+    """Add an object that is not what its name says to every repository, until one more backup is verified."""
+    store = Store(SETTINGS.storage)
+    done: set[str] = set()
+    over = len(Backups(store, SETTINGS.stack).records())
+    while len(Backups(store, SETTINGS.stack).records()) == over:
+        found = {entry["Path"].partition("/")[0] for entry in store.list(PREFIX.rstrip("/"))} - {"records"}
+        for name in found - done:
+            store.write(f"{PREFIX}{name}/data/ff/{'f' * 64}", b"junk")
+        done |= found
+    print("added")
+
+
 if __name__ == "__main__":
     repository.DATA = Path(mkdtemp())  # type: ignore[attr-defined]  # what it does to the runner's own volume is another matter
+    if sys.argv[1:] == ["wait"]:
+        wait()
+        sys.exit()
     victim = list(Backups(Store(SETTINGS.storage), SETTINGS.stack).records().values())[-1]
     against_objects(victim)
     against_the_bucket()
