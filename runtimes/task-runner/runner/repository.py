@@ -270,20 +270,30 @@ class Backups:
         Raises Damaged when an object is missing or damaged.
         """
         if lost := self._fetch(record, folder):
-            raise Damaged(
-                f"backup {record['name']}: {len(lost)} of {len(record['objects'])} objects are missing or damaged, "
-                f"such as {self._prefix}/{record['repository']}/{lost[0]}; choose another one (restore: <backup>)"
-            )
+            raise self._damaged(record, lost)
 
     def fetch_new(self, record: dict[str, Any], folder: Path) -> None:
-        """Copy a backup that is being made. What is not what its name says is no object of it: anybody may have put it
-        there. Whether the backup is whole without it shows when it is restored.
+        """Copy a backup that is being made. What is not what its name says, and is no object of an earlier backup, is
+        none of this one either: anybody may have put it there. That it is whole without shows when it is restored.
+
+        Raises Damaged when an object of an earlier backup is missing or damaged.
         """
-        if lost := set(self._fetch(record, folder)):
+        lost = self._fetch(record, folder)
+        earlier = (each for each in self._seen().found.values() if each.get("repository") == record["repository"])
+        known = {path for each in earlier for path in each.get("objects", ())}
+        if damaged := [path for path in lost if path in known]:
+            raise self._damaged(record, damaged)
+        if lost:
             log(f"passed over in the repository: {len(lost)} that are not what their names say")
             for path in lost:
                 (folder / path).unlink(missing_ok=True)
             record["objects"] = {path: size for path, size in record["objects"].items() if path not in lost}
+
+    def _damaged(self, record: dict[str, Any], lost: Sequence[str]) -> Damaged:
+        return Damaged(
+            f"backup {record['name']}: {len(lost)} of {len(record['objects'])} objects are missing or damaged, such as "
+            f"{self._prefix}/{record['repository']}/{lost[0]}; choose another one (restore: <backup>)"
+        )
 
     def _fetch(self, record: dict[str, Any], folder: Path) -> list[str]:
         """Copy what a record names; returns what is missing or damaged, of which there is no sound older version."""
