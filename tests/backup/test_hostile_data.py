@@ -55,9 +55,9 @@ def test_what_an_application_stores_is_data_to_the_runner(sites: Callable[..., S
         "cd /data/volumes/notify && date >$'caf\\xe9.json' && date >--files-from=x && date >$'two\\nlines'"
     )
     # What a session keeps for itself is in nobody's way, nor in any backup.
-    session = "create temporary table mine as select 1; select pg_sleep(3600)"
+    session = ["-c", "create temporary table mine as select 1", "-c", "select pg_sleep(3600)"]
     env = {"PGHOST": "/run/stele", "PGUSER": "stele", "PGDATABASE": "orders"}
-    site.database.container.exec_run(["psql", "-Xq", "-c", session], environment=env, detach=True)
+    site.database.container.exec_run(["psql", "-Xq", *session], environment=env, detach=True)
     wait_until("the session", lambda: site.sql("select count(*) from pg_tables where tablename = 'mine'") == "1")
     rows = {name: site.sql(f"select count(*) from {quoted(name)}") for name in TABLES}
     content = site.content()
