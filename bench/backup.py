@@ -17,6 +17,8 @@ from bench.laboratory import BASE, Laboratory
 from bench.results import Measurement, say, spread
 
 PORT = 18280
+# At all of it, two processors are so busy that the p99 of one window is three times another's, whatever a night does.
+PART = 0.5  # of the rate
 WARM, SETTLE, WINDOW = 60, 2, 20  # seconds of load: before anything is measured, after a change, and measured
 ROWS, CHANGED = 2_000_000, 400_000  # orders before the first night, and added before the second
 FEW = 100_000  # while latencies are measured: a paced night of many takes most of an hour
@@ -82,8 +84,8 @@ def measure(lab: Laboratory) -> Measurement:
         f"One environment with {ROWS:,} orders, of which {CHANGED:,} came between two nights; every value is random "
         "text. Restore: from the store to files on the disk, decrypted, every object and every file checked; plain "
         "copy: rclone, the same files as they are, from the same store, in turn. Latencies: before that, with "
-        f"{FEW:,} orders, one load on one environment; a night is stopped and let go on, in windows of {WINDOW} s, in "
-        "random order, and every request that was due in one kind of window counts for that kind.",
+        f"{FEW:,} orders, one load on one environment, half the rate; a night is stopped and let go on, in windows of "
+        f"{WINDOW} s, in random order, and every request that was due in one kind of window counts for that kind.",
     )
     rounds = 3 if lab.short else 7
     stack = _environment(lab)
@@ -91,7 +93,7 @@ def measure(lab: Laboratory) -> Measurement:
     runner, database = (_container(client, stack, name) for name in ("backup", "database"))
     _fill(database, "few", FEW)
     _backup(runner)
-    _latencies(lab, taken, runner, 10 if lab.short else 30)
+    _latencies(lab, taken, runner, 15 if lab.short else 30)
     _fill(database, "first", ROWS)
     first = _backup(runner)
     _fill(database, "second", CHANGED)
@@ -149,7 +151,7 @@ def _backup(runner: Any, verb: str = "backup") -> dict[str, Any]:
 def _latencies(lab: Laboratory, taken: Measurement, runner: Any, pairs: int) -> None:
     """One load; a night that runs and is held in turn, in an order that nothing else on the machine can follow."""
     windows: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
-    with _Night(runner) as night, lab.load("backup", PORT) as load:
+    with _Night(runner) as night, lab.load("backup", PORT, part=PART) as load:
         night.hold()
         load.wait(WARM)
         for pair in range(pairs):

@@ -92,9 +92,9 @@ class Laboratory:
         if self._environment is not None:
             self._environment.remove()
 
-    def load(self, name: str, port: int = PORT) -> Load:
-        """Load on a front door."""
-        return Load(f"http://127.0.0.1:{port}", self.root, rate=self.rate, name=name)
+    def load(self, name: str, port: int = PORT, *, part: float = 1) -> Load:
+        """Load on a front door: a part of the run's rate."""
+        return Load(f"http://127.0.0.1:{port}", self.root, rate=self.rate * part, name=name)
 
     def close(self) -> None:
         """Remove every stack and the folder."""
