@@ -164,16 +164,15 @@ def _latencies(lab: Laboratory, taken: Measurement, runner: Any, pairs: int) -> 
                 if night.is_there():
                     windows[runs].append((began, time.monotonic()))
     load.assert_spotless()
+    latencies = load.latencies()
     each = {
-        runs: [[latency for due, latency in load.latencies if began <= due < ended] for began, ended in spans]
+        runs: [[latency for due, latency in latencies if began <= due < ended] for began, ended in spans]
         for runs, spans in windows.items()
     }
     for runs, name in ((False, "while a night is held"), (True, "while it runs")):
         taken.add(f"p99 {name}, ms: windows", spread([_p99(window) * 1000 for window in each[runs]], ""))
     mine, other = (_p99([latency for window in each[runs] for latency in window]) for runs in (True, False))
-    taken.add(
-        "requests, p99 of all, ms, held and running", f"{len(load.latencies):,}, {other * 1e3:.1f}, {mine * 1e3:.1f}"
-    )
+    taken.add("requests, p99 of all, ms, held and running", f"{len(latencies):,}, {other * 1e3:.1f}, {mine * 1e3:.1f}")
     taken.ratio("p99 with / without", mine, other, 1.1)
 
 

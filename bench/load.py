@@ -36,9 +36,7 @@ class Report:
     acknowledged: list[str] = field(default_factory=list)
     uncertain: int = 0  # orders that were sent and not acknowledged: they may be stored or not
     failures: list[dict[str, object]] = field(default_factory=list)
-    latencies: list[tuple[float, float]] = field(
-        default_factory=list
-    )  # when it was due (time.monotonic), and for how long
+    latencies: list[tuple[float, float]] = field(default_factory=list)  # each: when it was due, how long it took
     unsent: int = 0  # requests that were due when the load ended, and never sent
     versions: Counter[str] = field(default_factory=Counter)
     connections: int = 0

@@ -155,7 +155,7 @@ class Site:
                 raise DrillError(f"no task runner of {self.stack} runs; pulumi up -s {self.stack}")
             status, said = ours[0].exec_run(["/opt/stele/backup", *words])
         if status is None:  # it goes on, or what came of it is not known
-            raise DrillError(f"the engine lost sight of the backup; see: docker logs {ours[0].name}, or ask again")
+            raise DrillError("the engine lost sight of the backup; the next make backup waits for it if it still runs")
         if status:
             lines = said.decode(errors="replace").strip().splitlines() or ["no reason given"]  # it was killed
             raise DrillError(f"backup: {lines[-1]}")

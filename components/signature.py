@@ -1,5 +1,5 @@
 """Signatures of what is kept in an account, with the customer's ``backup-key``: who has the account's keys alone can
-add nothing that counts. The task runner does the same (runtimes/task-runner/runner/repository.py).
+add nothing that counts. The task runner does the same (runtimes/task-runner/runner/signature.py).
 """
 
 from __future__ import annotations

@@ -28,7 +28,6 @@ class Load:
         self._command = [sys.executable, "-m", "bench.load", url, str(self._output)]
         self._command += ["--rate", str(rate), "--connections", str(connections), "--each", str(self._each)]
         self.report: dict[str, Any] = {}
-        self.latencies: list[tuple[float, float]] = []  # of every request: when it was due (time.monotonic), seconds
 
     def __enter__(self) -> Load:
         with self._log.open("wb") as log:
@@ -51,7 +50,10 @@ class Load:
             raise
         if kind is None or self._output.exists():
             self.report = json.loads(self._output.read_text())
-            self.latencies = [(due, latency) for due, latency in json.loads(self._each.read_text())]
+
+    def latencies(self) -> list[tuple[float, float]]:
+        """Of every request of a load that has ended: when it was due (time.monotonic), and its latency in seconds."""
+        return [(due, latency) for due, latency in json.loads(self._each.read_text())]
 
     def so_far(self) -> int:
         """How many requests it has made, to the last thousand or so."""

@@ -146,6 +146,8 @@ def test_a_killed_databases_number_may_be_somebody_elses_now(site: Site) -> None
     rows = site.rows()
     site.database.kill()
     site.database.start()
+    # What it says until then is its predecessor's word.
+    wait_until("its rehearsal", lambda: site.database.run("cat", "/run/stele/phase").startswith("starting"))
     # Whoever lives in the new container has the number that the killed one left behind.
     site.database.run("bash", "-c", "exec sleep infinity &>/dev/null & sed -i 1s/.*/$!/ /data/postgres/postmaster.pid")
     assert site.database.run("cat", "/run/stele/phase").startswith("starting")

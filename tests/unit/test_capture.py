@@ -89,7 +89,7 @@ def test_files_are_those_of_all_folders(tmp_path: Path) -> None:
     assert {str(path.relative_to(tmp_path)) for path in walk(tmp_path)} == {"top", "deep/one", "deep/down/two"}
 
 
-def test_a_folder_that_goes_meanwhile_is_in_nobodys_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_goes_meanwhile_is_in_nobodys_way(tmp_path: Path) -> None:
     (tmp_path / "deep/down").mkdir(parents=True)
     (tmp_path / "deep/one").touch()
     found = walk(tmp_path)

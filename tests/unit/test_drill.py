@@ -125,15 +125,22 @@ def test_a_backup_names_the_variable_that_is_not_set(
     assert capsys.readouterr().err == 'DOCKER_HOST is not set: eval "$(make -s env)"\n'
 
 
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (137, "backup: no reason given"),
+        (None, "the engine lost sight of the backup; the next make backup waits for it if it still runs"),
+    ],
+)
 def test_a_runner_that_is_killed_in_a_backup_is_one_line(
-    stack: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stack: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: int | None, told: str
 ) -> None:
     labels = {"com.docker.swarm.service.name": "dev-backup-1"}
-    killed = SimpleNamespace(labels=labels, exec_run=lambda _: (137, b""))
+    killed = SimpleNamespace(labels=labels, exec_run=lambda _: (code, b""))
     containers = SimpleNamespace(list=lambda **_: [killed])
     monkeypatch.setattr("docker.DockerClient", lambda **_: SimpleNamespace(containers=containers, close=lambda: None))
     assert backup.main("dev") == 1
-    assert capsys.readouterr().err == "backup: no reason given\n"
+    assert capsys.readouterr().err == f"{told}\n"
 
 
 class Engine(BaseHTTPRequestHandler):

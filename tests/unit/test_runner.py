@@ -131,36 +131,31 @@ def states(pids: list[int]) -> set[str]:
     return {Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] for pid in pids}
 
 
-@pytest.fixture
-def stops(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """Whom the pacing has stopped, each time."""
+def noted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[list[int]]:
+    """The numbers of those whom a function of the pacing was about, each time."""
     found: list[list[int]] = []
-    stop = pacing._stop
+    true = getattr(pacing, name)
 
-    def noted(root: int) -> list[pacing.Process]:
-        family = stop(root)
+    def noting(root: int) -> list[pacing.Process]:
+        family: list[pacing.Process] = true(root)
         found.append([each.pid for each in family])
         return family
 
-    monkeypatch.setattr(pacing, "_stop", noted)
+    monkeypatch.setattr(pacing, name, noting)
     monkeypatch.setattr(pacing, "LEAST", 0.1)  # however busy this machine is
     return found
 
 
 @pytest.fixture
+def stops(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """Whom the pacing has stopped, each time."""
+    return noted(monkeypatch, "_stop")
+
+
+@pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """Whom the pacing has found, each time."""
-    found: list[list[int]] = []
-    family = pacing._family
-
-    def noted(root: int) -> list[pacing.Process]:
-        seen = family(root)
-        found.append([each.pid for each in seen])
-        return seen
-
-    monkeypatch.setattr(pacing, "_family", noted)
-    monkeypatch.setattr(pacing, "LEAST", 0.1)
-    return found
+    return noted(monkeypatch, "_family")
 
 
 def test_a_share_of_what_is_idle_may_be_taken_and_little_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:

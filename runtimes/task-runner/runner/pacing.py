@@ -75,8 +75,7 @@ class _Allowance:
     def __init__(self) -> None:
         self._began = monotonic()
         self._left = 0.0  # seconds
-        self._idle, self._all = _processor_time()
-        self._taken = process_time()
+        self.forgive([])
 
     def forgive(self, family: Sequence[Process]) -> None:
         """What was taken until now was taken in a hurry, and is not owed."""

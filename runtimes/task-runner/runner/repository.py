@@ -274,20 +274,21 @@ class Backups:
 
     def fetch_new(self, record: dict[str, Any], folder: Path) -> None:
         """Copy a backup that is being made. What is not what its name says, and is no object of an earlier backup, is
-        none of this one either: anybody may have put it there. That it is whole without shows when it is restored.
+        none of this one either: anybody may have put it there, and the record is rid of it. That the backup is whole
+        without shows when it is restored.
 
         Raises Damaged when an object of an earlier backup is missing or damaged.
         """
-        lost = self._fetch(record, folder)
+        if not (lost := self._fetch(record, folder)):
+            return
         earlier = (each for each in self._seen().found.values() if each.get("repository") == record["repository"])
         known = {path for each in earlier for path in each.get("objects", ())}
         if damaged := [path for path in lost if path in known]:
             raise self._damaged(record, damaged)
-        if lost:
-            log(f"passed over in the repository: {len(lost)} that are not what their names say")
-            for path in lost:
-                (folder / path).unlink(missing_ok=True)
-            record["objects"] = {path: size for path, size in record["objects"].items() if path not in lost}
+        log(f"passed over in the repository: {len(lost)} that are not what their names say")
+        for path in lost:
+            (folder / path).unlink(missing_ok=True)
+        record["objects"] = {path: size for path, size in record["objects"].items() if path not in lost}
 
     def _damaged(self, record: dict[str, Any], lost: Sequence[str]) -> Damaged:
         return Damaged(

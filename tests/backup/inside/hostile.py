@@ -164,7 +164,7 @@ def against_what_comes(record: dict[str, object]) -> None:
 
 
 def wait() -> None:
-    """Add an object that is not what its name says to every repository, until one more backup is verified."""
+    """Add an object that is not what its name says to every repository, until there is one more record."""
     store = Store(SETTINGS.storage)
     done: set[str] = set()
     over = len(Backups(store, SETTINGS.stack).records())
