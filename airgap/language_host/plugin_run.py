@@ -86,10 +86,16 @@ class PluginRunner:
             proxy.attach(int(port))
             yield from self._drain(process, outputs)
         else:
-            # The engine hangs up at the refusal, so everything that explains it comes first.
+            # The engine hangs up at the refusal, and at the exit code; what it has not printed by then is lost. So all
+            # the pack said comes first, and the refusal itself says why.
             yield _on_stdout(port + b"\n")
-            yield from self._drain(process, outputs)
-            proxy.refuse(f"the policy pack in {request.info.program_directory} did not start")
+            reason = b""
+            for output in self._drain(process, outputs):
+                reason = output.stderr.strip() or reason
+                if output.WhichOneof("output") == "exitcode":
+                    why = reason.decode(errors="replace") or f"exit code {output.exitcode}"
+                    proxy.refuse(f"the policy pack in {request.info.program_directory} did not start: {why}")
+                yield output
         proxy.stop()
 
     def _start(

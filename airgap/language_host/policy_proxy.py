@@ -16,6 +16,7 @@ from pulumi.runtime.proto import analyzer_pb2
 
 _SERVICE = "/pulumirpc.Analyzer/"
 _START_SECONDS = 60.0
+_GRACE_SECONDS = 5.0
 _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
@@ -52,10 +53,10 @@ class PolicyProxy(grpc.GenericRpcHandler):
         self._settled.set()
 
     def stop(self) -> None:
-        """Ends the server; safe to call twice."""
+        """Ends the server, once the calls that wait have their answer; safe to call twice."""
         self._configured.set()
         self._settled.set()
-        self._server.stop(None)
+        self._server.stop(_GRACE_SECONDS)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
         method = handler_call_details.method

@@ -55,4 +55,4 @@ def test_a_pack_that_does_not_start_is_an_error(project: Project, pack: Path) ->
     (pack / "__main__.py").write_text("raise ValueError('broken pack')\n")
     done = project.up("import pulumi\n", "--policy-pack", str(pack))
     assert done.returncode != 0
-    assert "broken pack" in done.stdout + done.stderr
+    assert f"error: the policy pack in {pack} did not start: ValueError: broken pack" in done.stdout + done.stderr
