@@ -35,14 +35,15 @@ STORAGE_SECRET = "storage-secret"  # noqa: S105 - its name
 @dataclass(frozen=True, kw_only=True)
 class BackupArgs:
     """``service`` is the runner's own generation, ``account`` where backups go, ``schema`` what the release declares
-    (``needs``, ``oldest``), ``volumes`` those of the runtimes by name, with how each is captured; ``passage`` what
-    :func:`passage_to` found."""
+    (``needs``, ``oldest``), ``vanilla`` the digest of its vanilla backup, ``volumes`` those of the runtimes by name,
+    with how each is captured; ``passage`` what :func:`passage_to` found."""
 
     service: ImmutableServiceArgs
     settings: EnvironmentSettings
     account: Account
     passage: str | None
     schema: Mapping[str, int]
+    vanilla: str | None
     runtimes: Mapping[str, RuntimeRelease]
     volumes: Mapping[str, docker.Volume]
 
@@ -123,6 +124,7 @@ def plan(args: BackupArgs) -> dict[str, object]:
             **_way_in(args.account),
         },
         "schema": dict(args.schema),
+        "vanilla": args.vanilla,
         "volumes": {
             name: {"capture": args.runtimes[name].recipe.capture.value, "path": f"{VOLUMES}/{name}"}
             for name in sorted(args.volumes)

@@ -188,6 +188,7 @@ class Environment(pulumi.ComponentResource):
             account=self._account,
             passage=self._passage,
             schema=self._manifest.schema,
+            vanilla=vanilla.digest if (vanilla := self._manifest.archives.get("vanilla")) else None,
             runtimes=active,
             volumes={name: volume for name, volume in volumes.items() if name != key},
         )

@@ -66,8 +66,8 @@ class Account:
     def put(self, key: str, content: bytes) -> None:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=content)
 
-    def incarnation(self, stack: str, version: str, vanilla: bytes | None = None) -> None:
-        """What `pulumi up` leaves in the account of a stack."""
+    def incarnation(self, stack: str, version: str, vanilla: bytes | None = None) -> str | None:
+        """What `pulumi up` leaves in the account of a stack; the digest of the vanilla backup."""
         now, key = datetime.now(UTC), f"stacks/{stack}/incarnations/{version}.json"
         document: dict[str, Any] = {"stack": stack, "version": version, "recorded": now.isoformat(), "key": key}
         if vanilla is not None:
@@ -76,6 +76,7 @@ class Account:
             self.put(f"releases/orders/{digest}.tar", vanilla)
         document["signature"] = signature(document, signing_key(BACKUP_KEY))
         self.put(key, json.dumps(document).encode())
+        return str(document["vanilla"]["digest"]) if vanilla is not None else None
 
 
 def opened(gateway: Gateway, customer: str, retention: int = 180) -> Account:

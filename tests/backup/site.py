@@ -62,7 +62,12 @@ class Site:
         self.settings |= changes
         volumes = {name: {"capture": kind, "path": f"/data/volumes/{name}"} for name, kind in self.captures.items()}
         plain = {"stack": self.stack, "source": self.stack, "restore": "newest", "fenced": False, "timezone": "UTC"}
-        plain |= {"storage": self.account.storage, "schema": {"needs": 1, "oldest": 1}, "volumes": volumes}
+        plain |= {
+            "storage": self.account.storage,
+            "schema": {"needs": 1, "oldest": 1},
+            "vanilla": None,
+            "volumes": volumes,
+        }
         self._write("backup.json", json.dumps(plain | self.settings))
 
     def _volume(self, name: str, target: str) -> Mount:

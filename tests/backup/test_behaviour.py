@@ -202,8 +202,8 @@ def vanilla() -> bytes:
 def test_a_new_installation_an_update_and_recovery_take_the_same_steps(
     sites: Callable[..., Site], account: Account
 ) -> None:
-    account.incarnation("fresh", "1.0.0", vanilla())
-    site = sites("fresh", stack="fresh", **ROWS)
+    digest = account.incarnation("fresh", "1.0.0", vanilla())
+    site = sites("fresh", stack="fresh", settings={"vanilla": digest}, **ROWS)
     new = site.start()
     assert (new["from"], new["empty"], new["steps"]) == ("vanilla 1.0.0", ["database"], STEPS)
     assert site.sql("select id from orders") == "vanilla-1"
@@ -215,6 +215,30 @@ def test_a_new_installation_an_update_and_recovery_take_the_same_steps(
     recovery = again.start()
     assert (recovery["from"], recovery["empty"], recovery["steps"]) == (name, ["database"], STEPS)
     assert again.rows() == rows
+
+
+def test_a_volume_that_the_release_brings_begins_with_vanilla_beside_one_that_is_loaded(
+    sites: Callable[..., Site], account: Account
+) -> None:
+    account.incarnation("grown", "1.0.0")
+    site = sites("before", stack="grown", **FILES)
+    site.load()
+    site.add_files("kept", 3)
+    name, files = site.backup()["name"], site.files()
+    moved = sites("after", stack="grown", captures=ROWS["captures"] | FILES["captures"])
+
+    # An `up` that did not reach the store: the account has the release before, whose vanilla backup has no such volume.
+    moved.configure(vanilla="sha256:" + "0" * 64)
+    with pytest.raises(Refused, match=r"cannot start: vanilla backup sha256:0+: is not in the account yet; pulumi up"):
+        moved.load()
+    assert moved.empty()
+
+    moved.configure(vanilla=account.incarnation("grown", "1.1.0", vanilla()))
+    moved.engine.remove("after-runner")
+    report = moved.start()
+    assert (report["from"], report["vanilla"], report["empty"]) == (name, "vanilla 1.1.0", ["database", "notify"])
+    assert moved.sql("select id from orders") == "vanilla-1"
+    assert moved.files() == files
 
 
 def migrations(folder: Path, **steps: str) -> Path:

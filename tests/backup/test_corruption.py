@@ -6,10 +6,12 @@ import os
 import random
 import secrets
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from tests.backup.engine import Refused, bound
+from tests.backup.engine import Refused, bound, wait_until
 from tests.backup.site import Site
 
 COUNT = 1000
@@ -52,5 +54,41 @@ def test_a_damaged_backup_is_refused_in_one_line_and_nothing_is_loaded(site: Sit
     assert again.empty()
     pack.write_bytes(whole)
     again.engine.remove("again-runner")
+    assert again.load()["from"] == name
+    assert again.files() == site.files()
+
+
+def packs(site: Site) -> set[Path]:
+    """The packs of its repositories, in the store's own folder."""
+    return {path for path in site.account.folder.rglob("data/*/*") if path.is_file()}
+
+
+def damage(pack: Path) -> None:
+    """In place: what the store keeps beside an object, its attributes, stays."""
+    pack.write_bytes(bytes(pack.stat().st_size))
+
+
+def test_what_rots_before_it_is_verified_is_no_part_of_a_verified_backup(site: Site) -> None:
+    before = packs(site)
+    site.add_files("four", 8, 4000)
+    with ThreadPoolExecutor() as pool:
+        night = pool.submit(site.runner.run, "python3", "/tests/paused.py")
+        wait_until("its pause", lambda: night.done() or site.runner.shell("ls -A /data | grep -x .paused || true"))
+        damage(min(packs(site) - before, key=lambda each: each.stat().st_size))  # the folders' own: restic caches it
+        site.runner.shell("rm /data/.paused")
+        name = night.result().split()[-1]
+    again = site.restore("again", restore=name)
+    assert again.load()["from"] == name
+    assert again.files() == site.files()
+
+
+def test_what_has_rotted_since_is_stored_anew_by_the_next_night(site: Site) -> None:
+    before, known = packs(site), site.account.repositories(site.stack)
+    site.add_files("five", 8, 4000)
+    site.backup()
+    damage(min(packs(site) - before, key=lambda each: each.stat().st_size))
+    name = site.backup()["name"]
+    assert len(site.account.repositories(site.stack)) == len(known) + 1
+    again = site.restore("again", restore=name)
     assert again.load()["from"] == name
     assert again.files() == site.files()

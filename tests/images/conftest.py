@@ -28,6 +28,7 @@ NOWHERE = {
     "timezone": "UTC",
     "storage": {"endpoint": "http://127.0.0.1:9", "bucket": "nobody", "access_key": "nobody"},
     "schema": {"needs": 1, "oldest": 1},
+    "vanilla": None,
     "volumes": {},
 }
 NAMES = sorted(path.parent.name for path in RUNTIMES.glob("orders/*/runtime.yaml"))

@@ -104,6 +104,7 @@ def test_the_runner_is_told_where_what_and_when_and_no_secret(deploy: Deploy) ->
         "timezone": "Europe/Amsterdam",
         "storage": {"endpoint": "https://store.example", "bucket": "stele-acme", "access_key": "stele-acme"},
         "schema": {"needs": 1, "oldest": 1},
+        "vanilla": None,
         "volumes": {"broker": {"capture": "messages", "path": "/data/volumes/broker"}},
     }
     assert plan(deploy(restore="dev/2026-11-25T02-00-00Z")[0])["restore"] == "2026-11-25T02-00-00Z"

@@ -45,7 +45,7 @@ def answer(volume: Volume, name: str, *queues: str) -> None:
 def captured(volume: Volume, monkeypatch: pytest.MonkeyPatch, broker: Callable[[float], None]) -> dict[str, int]:
     """The messages of a backup for which ``broker`` acts whenever the runner waits."""
     monkeypatch.setattr(time, "sleep", broker)
-    settings = Settings("shop", "shop", "newest", False, ZoneInfo("UTC"), {}, {}, (volume,), {})
+    settings = Settings("shop", "shop", "newest", False, ZoneInfo("UTC"), {}, {}, None, (volume,), {})
     found: dict[str, int] = capture.capture(settings, NAME, {})[0]["messages"]
     return found
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ import pytest
 
 # A package of an image, not of the project.
 sys.path.append(str(Path(__file__).parents[2] / "runtimes/task-runner"))
-from runner import night, repository, store
+from runner import night, repository, store, verify
+from runner.mends import mended
 from runner.problem import Problem
-from runner.repository import parsed
+from runner.repository import Damaged, parsed
 from runner.signature import signature, signed, signing_key
 from runner.versions import Version
 
@@ -184,6 +185,54 @@ def test_what_is_no_signature_is_passed_over(junk: Any) -> None:
     assert not signed(RECORD | {"signature": signature(RECORD, signing_key("another"))}, key)
     assert not signed(RECORD | {"signature": junk}, key)
     assert not signed(RECORD | {"signature": "", "junk": junk}, key)
+
+
+def test_all_is_stored_anew_once_a_day_at_most_if_that_is_no_help(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        repository.Backups, "_restic", lambda _, name, *__: account.write(f"backups/acme/{name}/config", b"")
+    )
+    now = account.now = datetime.now(UTC)
+    month, name, rotten = f"{now:%Y-%m}", f"{now:%Y-%m-%dT%H-%M-%SZ}", Damaged("one object is missing")
+    assert backups(account).begin(now, rotten) == month
+    made = backups(account)
+    beside = made.begin(now, rotten)
+    assert beside.startswith(f"{month}.")
+    with pytest.raises(Problem, match=rf"^one object is missing; stored anew already, in {beside}, and the next time"):
+        made.begin(now, rotten)
+    kept(account, name, result="failed", repository=beside)  # by which another process knows of it
+    with pytest.raises(Problem, match="stored anew already"):
+        backups(account).begin(now, rotten)
+    monkeypatch.setattr(repository, "ANEW", timedelta(0))
+    backups(account).begin(now, rotten)
+
+
+def test_a_repository_that_had_a_verified_backup_may_be_stored_anew(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        repository.Backups, "_restic", lambda _, name, *__: account.write(f"backups/acme/{name}/config", b"")
+    )
+    now = account.now = datetime.now(UTC)
+    made = backups(account)
+    made.begin(now)
+    beside = made.begin(now)
+    kept(account, f"{now:%Y-%m-%dT%H-%M-%SZ}", repository=beside)
+    made.begin(now, Damaged("one object is missing"))
+
+
+@pytest.mark.parametrize(
+    ("problem", "local"),
+    [
+        (store.Failed("backup x: no reason given", -9), True),
+        (Problem("backup x: no space left on device: the disk is full; make room"), True),
+        (store.Failed(f"backup x: {mended('write: disk quota exceeded')}", 1), True),
+        (store.Failed("backup x: Fatal: repository contains errors", 1), False),
+    ],
+)
+def test_what_this_machine_refuses_is_not_the_repositorys_fault(problem: Problem, *, local: bool) -> None:
+    assert verify._is_of_this_machine(problem) == local
 
 
 FOLDER = "stacks/acme/incarnations"

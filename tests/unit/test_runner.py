@@ -27,7 +27,7 @@ from runner.problem import Problem, of_the_disk
 from runner.settings import Settings, Volume
 from runner.versions import _moment
 
-SETTINGS = Settings("shop", "shop", "newest", False, ZoneInfo("UTC"), {}, {}, (), {})
+SETTINGS = Settings("shop", "shop", "newest", False, ZoneInfo("UTC"), {}, {}, None, (), {})
 
 
 def at(text: str) -> datetime:
@@ -181,6 +181,9 @@ def test_a_share_of_what_is_idle_may_be_taken_and_little_is_saved(monkeypatch: p
     assert spent(0, 0.50)
     there[0] += 40  # and nothing was idle
     assert not spent(0, 0.50)
+    assert spent(0, 0.55 + 4 * pacing.LEAST * 40)
+    there[0] += 40
+    assert not spent(0, 0.55 + 4 * pacing.LEAST * 40)  # four times as much there too
 
 
 def test_what_was_taken_in_a_hurry_is_not_owed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,17 +242,18 @@ def test_orphans_that_have_ended_are_collected() -> None:
 @pytest.mark.parametrize(
     ("known", "wanted", "new"),
     [
-        (["database", "notify"], ["index"], True),
-        (["database", "notify"], ["index", "notify"], False),
-        (None, ["index"], False),  # a record of before, which does not say
+        (["database", "notify"], ["index"], ["index"]),
+        (["database", "notify"], ["index", "notify"], ["index"]),
+        (["database", "notify"], ["notify"], []),
+        (None, ["index"], []),  # a record of before, which does not say
     ],
 )
-def test_volumes_that_no_backup_knows_are_new(known: list[str] | None, wanted: list[str], *, new: bool) -> None:
+def test_volumes_that_no_backup_knows_are_new(known: list[str] | None, wanted: list[str], new: list[str]) -> None:
     """They begin as in a new installation, and nothing of them was lost."""
     found = load.Load.__new__(load.Load)
     found.record = {} if known is None else {"volumes": known}
     found.wanting = [Volume(name, "files", Path()) for name in wanted]
-    assert found._are_new() == new
+    assert [volume.name for volume in found._new()] == new
 
 
 @pytest.mark.parametrize(

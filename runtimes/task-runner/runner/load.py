@@ -1,7 +1,7 @@
 """The one process: what is empty is loaded, what is there is kept, and the data is brought to the release's schema.
 
 A new installation, an update, a move and disaster recovery go through the same STEPS. They differ only in what is
-found: volumes that are empty or not, a backup in the account or only the release's vanilla one.
+found: volumes that are empty or not, and for each of those a backup in the account or only the release's vanilla one.
 """
 
 from __future__ import annotations
@@ -42,9 +42,10 @@ class Load:
         self.store = Store(settings.storage)
         self.report: dict[str, Any] = {"stack": settings.stack, "began": stamp(datetime.now(UTC)), "steps": []}
         self.wanting: list[Volume] = []
+        self.new: list[Volume] = []
         self.record: dict[str, Any] | None = None
         self.vanilla: dict[str, Any] | None = None
-        self.tree = SCRATCH / "tree"
+        self.tree, self.vanilla_tree = SCRATCH / "tree", SCRATCH / "vanilla"
 
     def run(self) -> dict[str, Any]:
         """All steps, in order. Raises Problem; then nothing is open, and the next run begins again."""
@@ -86,13 +87,13 @@ class Load:
         if not self.wanting:
             self.report["from"] = None
             return
-        if self.settings.restore == "newest" and self._are_new():
+        self.new = self._new()
+        if self.new == self.wanting:
             self.record = None
+        if self.new:
+            self.report["vanilla"] = self._find_vanilla()
         if self.record is None:
-            incarnation = newest_incarnation(self.store, self.settings.stack)
-            self.vanilla = incarnation.get("vanilla")
-            self.report["from"] = f"vanilla {incarnation.get('version', '')}".strip()
-            self.report["window"] = None
+            self.report |= {"from": self.report["vanilla"], "window": None}
             return
         self.report["from"] = self.record["name"]
         lost = None if self.record["fenced"] else [self.record["started"], self.report["began"]]
@@ -100,10 +101,23 @@ class Load:
         if lost:
             log(f"not fenced: what was acknowledged from {lost[0]} on is lost, up to when the old stack stopped")
 
-    def _are_new(self) -> bool:
-        """Whether the backup knows none of the volumes that are empty: the release has brought them."""
-        known = (self.record or {}).get("volumes")  # absent from records that were made before
-        return isinstance(known, list) and not any(volume.name in known for volume in self.wanting)
+    def _new(self) -> list[Volume]:
+        """The empty volumes that the backup does not know: the release has brought them, so they begin with vanilla."""
+        if self.record is None:
+            return self.wanting
+        known = self.record.get("volumes")  # absent from records that were made before
+        return [volume for volume in self.wanting if isinstance(known, list) and volume.name not in known]
+
+    def _find_vanilla(self) -> str:
+        """The release's vanilla backup, by the stack's newest incarnation. Raises Problem when that is one of another
+        release: the `up` that wanted this one did not reach the store."""
+        incarnation = newest_incarnation(self.store, self.settings.stack)
+        self.vanilla = incarnation.get("vanilla")
+        if (self.vanilla or {}).get("digest") != self.settings.vanilla:
+            raise Problem(
+                f"vanilla backup {self.settings.vanilla}: is not in the account yet; pulumi up copies it there"
+            )
+        return f"vanilla {incarnation.get('version', '')}".strip()
 
     def _fetch(self) -> None:
         """What will be loaded, from the account to this disk."""
@@ -112,7 +126,7 @@ class Load:
         empty(SCRATCH)
         if self.record is not None:
             Backups(self.store, self.settings.source).fetch(self.record, SCRATCH / "repository")
-        elif self.vanilla is not None:
+        if self.vanilla is not None:
             prefix, _, name = str(self.vanilla["key"]).rpartition("/")
             if (first := self.store.oldest(prefix).get(name)) is None:
                 raise Problem(f"{self.vanilla['key']}: is not in the account; pulumi up copies it there")
@@ -122,28 +136,25 @@ class Load:
         """Everything is what was stored, before any volume is touched."""
         if not self.wanting:
             return
-        (self.tree / "capture").mkdir(parents=True, exist_ok=True)
         if self.record is not None:
             backups = Backups(self.store, self.settings.source)
             backups.unpack(self.record, SCRATCH / "repository", self.tree, "capture")
             self.contents = checked(self.tree, self.record, "capture/")
-            return
-        self.contents = {"files": {}, "rows": None, "messages": {}, "schema": None}
         if self.vanilla is not None:
             tar = SCRATCH / "vanilla.tar"
             if "sha256:" + hashlib.sha256(tar.read_bytes()).hexdigest() != self.vanilla["digest"]:
                 raise Problem(
-                    f"{self.vanilla['key']}: is not what release {self.report['from']} published; publish the next one"
+                    f"{self.vanilla['key']}: is not the {self.report['vanilla']} that was published; publish another"
                 )
             with tarfile.open(tar) as archive:
-                _extract(archive, self.tree / "capture")
+                _extract(archive, self.vanilla_tree)
 
     def _place(self) -> None:
         """Every empty volume gets its content: beside first, then in place, so that a kill leaves none half loaded."""
         self.placed: list[Volume] = []
         for volume in self.wanting:
-            write(volume.notes / LOADING, {"from": self.report["from"]})
-            log(f"loading {volume.name}")
+            write(volume.notes / LOADING, {"from": self._origin(volume)})
+            log(f"loading {volume.name} from {self._origin(volume)}")
             {"database": self._place_database, "messages": self._place_messages, "files": self._place_files}[
                 volume.capture
             ](volume)
@@ -168,39 +179,48 @@ class Load:
             (volume.path / "postgres.new").replace(volume.path / "postgres")
             synchronise(volume.path)
         for volume in self.placed:
-            write(volume.notes / LOADED, {"from": self.report["from"]})
+            write(volume.notes / LOADED, {"from": self._origin(volume)})
             (volume.notes / LOADING).unlink(missing_ok=True)
+
+    def _origin(self, volume: Volume) -> str:
+        return str(self.report["vanilla" if volume in self.new else "from"])
+
+    def _captured(self, volume: Volume) -> Path:
+        """The folder with what was captured of a volume, or is vanilla."""
+        return (self.vanilla_tree if volume in self.new else self.tree / "capture") / volume.name
 
     # Kinds of volumes
 
     def _place_database(self, volume: Volume) -> None:
         """A new cluster with the dump in it, which :meth:`_open` moves into place."""
-        dump = self.tree / "capture" / volume.name / "database.sql"
+        dump = self._captured(volume) / "database.sql"
         with database.cluster(volume.path / "postgres.new", SCRATCH / "sockets", self.settings, durable=False) as made:
             if dump.exists():
                 made.load(dump)
-            if self.contents["rows"] is not None:
+            if volume not in self.new:
                 same("rows", self.contents["rows"], made.rows())
 
     def _place_messages(self, volume: Volume) -> None:
         """A note for the broker, which takes the messages in when it makes its journal."""
-        captured = self.tree / "capture" / volume.name / "messages.jsonl"
+        captured = self._captured(volume) / "messages.jsonl"
         if captured.exists():
-            same("messages", self.contents["messages"], messages(captured))
+            if volume not in self.new:
+                same("messages", self.contents["messages"], messages(captured))
             shutil.copyfile(captured, volume.notes / "messages.jsonl")
 
     def _place_files(self, volume: Volume) -> None:
         """Straight into the volume, proven there, and only then moved to where the runtime looks."""
         incoming = empty(volume.notes / "incoming")
         top = incoming / "volumes" / volume.name
-        if self.record is not None:
+        if volume in self.new:
+            if self._captured(volume).is_dir():
+                shutil.copytree(self._captured(volume), top)
+        elif self.record is not None:
             backups = Backups(self.store, self.settings.source)
             backups.unpack(
                 self.record, SCRATCH / "repository", incoming, f"volumes/{volume.name}", "capture/contents.json"
             )
             checked(incoming, self.record, f"volumes/{volume.name}/")
-        elif (self.tree / "capture" / volume.name).is_dir():
-            shutil.copytree(self.tree / "capture" / volume.name, top)
         for path in sorted(top.iterdir()) if top.is_dir() else []:
             path.replace(volume.path / path.name)
         shutil.rmtree(incoming)

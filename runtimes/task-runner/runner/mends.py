@@ -18,6 +18,8 @@ _MENDS = {
     "context deadline exceeded": "the store does not answer in time",
     "i/o timeout": "the store does not answer in time",
     "no space left on device": "the disk is full; make room",
+    "quota exceeded": "the disk's quota is used up; make room",
+    "cannot allocate memory": "there is not enough memory; give the task runner more",
     "InternalError": "the store failed, perhaps its disk is full",
     "500 Internal Server Error": "the store failed, perhaps its disk is full",
 }

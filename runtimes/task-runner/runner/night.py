@@ -60,7 +60,9 @@ def back_up(settings: Settings) -> dict[str, Any]:
             except Damaged as damaged:
                 # By its medium or by somebody: then no backup of this month would be restorable.
                 log(f"backup {name}: {damaged}; all of it is stored anew, in another repository")
-                backups.begin(started)
+                record["repository"] = backups.begin(
+                    started, damaged
+                )  # the next night goes on in that, if this one fails
                 record |= _stored(backups, settings, name, started)
                 verify(backups, record, settings)
             record |= {"result": "verified", "finished": stamp(datetime.now(UTC))}

@@ -4,7 +4,8 @@ Priorities would not do that. They count among the processes of one container, a
 same weight; nor is a limit for the container the answer, because a load has to be fast. So the program is stopped most
 of the time. It runs for a moment whenever its processor time, and that of this pacing, is below a share of what all
 processors were idle for. Callers wait longer in proportion to what is idle less, so that a share of it bounds what they
-notice, whatever the load. The share doubles with every hour: a night has to end.
+notice, whatever the load. Where next to nothing is idle, it is a small share of all. Both double with every hour: a
+night has to end.
 """
 
 from __future__ import annotations
@@ -61,8 +62,9 @@ def paced(command: Sequence[str], hurry: Path) -> int:
             for each in family:
                 _send(each.pid, signal.SIGCONT)
     finally:
-        if process.poll() is None:
-            family = _stop(process.pid)
+        stopped = None
+        while process.poll() is None and (found := _stop(process.pid)) != stopped:
+            family = stopped = found  # until nothing is started any more
         if process.returncode is None or process.returncode < 0:
             for each in family:  # of one that was killed these are the last known, a moment ago
                 _send(each.pid, signal.SIGKILL)
@@ -86,8 +88,8 @@ class _Allowance:
         """Whether a program has taken, since the last question, what there was, and what has come since."""
         idle, all_ = _processor_time()
         taken = _taken(family)
-        share = SHARE * 2 ** ((monotonic() - self._began) // DOUBLES)
-        come = max(min(1, share) * (idle - self._idle), LEAST * (all_ - self._all))
+        grown = 2 ** ((monotonic() - self._began) // DOUBLES)
+        come = max(min(1, SHARE * grown) * (idle - self._idle), min(1, LEAST * grown) * (all_ - self._all))
         # Ended processes that nobody waited for take their time along: what is taken may seem less than before.
         self._left = min(SAVED, self._left + come - max(0, taken - self._taken))
         self._idle, self._all, self._taken = idle, all_, taken

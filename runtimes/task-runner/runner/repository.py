@@ -37,12 +37,21 @@ _FIELDS = {"repository": _REPOSITORY, "snapshot": "[0-9a-f]{8,64}", "config": "[
 _FIELDS |= {"contents": "[0-9a-f]{64}"}
 LARGEST = 256 * 1024**2  # bytes of an object; restic's packs are at most half of it, a record is far smaller
 RESTIC_INCOMPLETE = 3  # its exit code when it could not read every file
+ANEW = timedelta(days=1)  # how often at most all content is stored anew, if that was no help
 SKEW = timedelta(minutes=20)  # a store refuses whose clock is 15 minutes off
 RESTIC = ("restic", "--option", "rclone.args=serve restic --stdio --contimeout=10s --timeout=60s --low-level-retries=2")
 
 
 def _moment(name: str) -> datetime:
     return datetime.strptime(name, "%Y-%m-%dT%H-%M-%SZ").replace(tzinfo=UTC)
+
+
+def _beside(repository: str) -> datetime | None:
+    """When a repository was begun beside the month's first one; None for that."""
+    try:
+        return datetime.strptime(repository, "%Y-%m.%d%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _can_be_of(name: str, written: datetime) -> bool:
@@ -196,6 +205,7 @@ class Backups:
         """
         listed = folder / ".paths"
         listed.write_bytes(b"".join(os.fsencode(path) + b"\0" for path in paths))
+        reason: Problem | None = None
         for name in self._known(moment):
             try:
                 return self._add(name, folder, listed)
@@ -204,8 +214,9 @@ class Backups:
             except Problem as problem:
                 if self._is_sound(name):
                     raise
+                reason = problem
                 log(f"repository {name}: {problem}; it is left alone")
-        return self._add(self.begin(moment), folder, listed)
+        return self._add(self.begin(moment, reason), folder, listed)
 
     def _known(self, moment: datetime) -> list[str]:
         """The month's repositories that may be gone on with, the youngest first: those that were begun just now or that
@@ -217,13 +228,27 @@ class Backups:
             named.append(month)
         return list(dict.fromkeys(named))
 
-    def begin(self, moment: datetime) -> str:
-        """A new repository: the month's first one, or beside it one that nobody can have put there before."""
+    def begin(self, moment: datetime, reason: Problem | None = None) -> str:
+        """A new repository: the month's first one, or beside it one that nobody can have put there before.
+
+        Raises ``reason`` when one was begun less than a day ago and no backup in it was verified: then it is not the
+        repository's fault, and each one has all of the content, which nobody can delete.
+        """
         month = f"{moment:%Y-%m}"
+        if reason is not None and (unproven := self._unproven(moment)):
+            raise Problem(f"{reason}; stored anew already, in {unproven}, and the next time not within a day")
         name = f"{month}.{datetime.now(UTC):%d%H%M%S}" if self._exists(month) else month
         self._restic(name, "init", "--quiet")
         self._begun.append(name)
         return name
+
+    def _unproven(self, moment: datetime) -> str | None:
+        """A repository that was begun beside the month's first one within the last day, without a verified backup."""
+        proven = {each.get("repository") for each in self._seen().found.values() if each["result"] == "verified"}
+        for name in self._known(moment):
+            if name not in proven and (begun := _beside(name)) and datetime.now(UTC) - begun < ANEW:
+                return name
+        return None
 
     def _add(self, name: str, folder: Path, listed: Path) -> dict[str, Any]:
         """Store the listed files in a repository."""
@@ -324,7 +349,21 @@ class Backups:
                 (folder / version.path).write_bytes(content)
 
     def unpack(self, record: dict[str, Any], folder: Path, target: Path, *only: str) -> None:
-        """Restore from a fetched repository: all, or what is under ``only``."""
+        """Restore from a fetched repository: all, or what is under ``only``.
+
+        Without restic's cache, which holds what a night has just stored: that proves nothing about what was fetched.
+        """
         includes = [word for path in only for word in ("--include", f"/{path}")]
-        command = [*RESTIC, "--repo", folder, "--no-lock", "restore", record["snapshot"], "--target", target, *includes]
+        command = [
+            *RESTIC,
+            "--repo",
+            folder,
+            "--no-lock",
+            "--no-cache",
+            "restore",
+            record["snapshot"],
+            "--target",
+            target,
+            *includes,
+        ]
         run(command, self._env, f"backup {record['name']}")

@@ -36,7 +36,8 @@ class Volume:
 
 @dataclass(frozen=True)
 class Settings:
-    """``restore`` names the backup for what is empty; ``source`` the stack whose backups those are."""
+    """``restore`` names the backup for what is empty; ``source`` the stack whose backups those are; ``vanilla`` is the
+    digest of the release's vanilla backup, if it has one."""
 
     stack: str
     source: str
@@ -45,6 +46,7 @@ class Settings:
     zone: ZoneInfo
     storage: dict[str, str]
     schema: dict[str, int]
+    vanilla: str | None
     volumes: tuple[Volume, ...]
     properties: dict[str, str]
 
@@ -86,6 +88,7 @@ def load() -> Settings:
             zone=zone,
             storage=plain["storage"],
             schema=plain["schema"],
+            vanilla=plain["vanilla"],
             volumes=volumes,
             properties=_properties(),
         )

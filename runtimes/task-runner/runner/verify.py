@@ -12,6 +12,7 @@ from .files import empty, is_full, read, sha256
 from .problem import Problem
 from .repository import Backups, Damaged
 from .settings import DATA, Settings
+from .store import Failed
 
 SCRATCH = DATA / "verifying"
 
@@ -19,8 +20,8 @@ SCRATCH = DATA / "verifying"
 def verify(backups: Backups, record: dict[str, Any], settings: Settings) -> None:
     """Restore a backup into a scratch database and folder and compare it with what was noted.
 
-    Raises Damaged when its repository does not give it back, whatever the reason: the next one that is added to it
-    would not be whole either. Raises Problem for anything else.
+    Raises Damaged when its repository does not give it back: the next one that is added to it would not be whole
+    either. Raises Problem for anything else.
     """
     folder = empty(SCRATCH)
     try:
@@ -30,7 +31,7 @@ def verify(backups: Backups, record: dict[str, Any], settings: Settings) -> None
             backups.unpack(record, folder / "repository", tree)
             contents = checked(tree, record)
         except Problem as problem:
-            if is_full(folder):
+            if is_full(folder) or _is_of_this_machine(problem):
                 raise
             raise Damaged(str(problem)) from None
         shutil.rmtree(folder / "repository")
@@ -43,6 +44,12 @@ def verify(backups: Backups, record: dict[str, Any], settings: Settings) -> None
             same("messages", contents["messages"], messages(tree / "capture" / volume.name / "messages.jsonl"))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_of_this_machine(problem: Problem) -> bool:
+    """Whether it says that there was no room (inodes and quotas run out too), or that somebody killed a program."""
+    killed = isinstance(problem, Failed) and problem.code < 0
+    return killed or any(word in str(problem) for word in ("no space left", "quota exceeded", "cannot allocate memory"))
 
 
 def checked(tree: Path, record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
