@@ -187,12 +187,17 @@ def test_what_is_no_signature_is_passed_over(junk: Any) -> None:
     assert not signed(RECORD | {"signature": "", "junk": junk}, key)
 
 
-def test_all_is_stored_anew_once_a_day_at_most_if_that_is_no_help(
-    account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def without_restic(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository that is begun has its first object, and nothing more."""
     monkeypatch.setattr(
         repository.Backups, "_restic", lambda _, name, *__: account.write(f"backups/acme/{name}/config", b"")
     )
+
+
+def test_all_is_stored_anew_once_a_day_at_most_if_that_is_no_help(
+    account: Account, monkeypatch: pytest.MonkeyPatch, without_restic: None
+) -> None:
     now = account.now = datetime.now(UTC)
     month, name, rotten = f"{now:%Y-%m}", f"{now:%Y-%m-%dT%H-%M-%SZ}", Damaged("one object is missing")
     assert backups(account).begin(now, rotten) == month
@@ -208,12 +213,7 @@ def test_all_is_stored_anew_once_a_day_at_most_if_that_is_no_help(
     backups(account).begin(now, rotten)
 
 
-def test_a_repository_that_had_a_verified_backup_may_be_stored_anew(
-    account: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        repository.Backups, "_restic", lambda _, name, *__: account.write(f"backups/acme/{name}/config", b"")
-    )
+def test_a_repository_that_had_a_verified_backup_may_be_stored_anew(account: Account, without_restic: None) -> None:
     now = account.now = datetime.now(UTC)
     made = backups(account)
     made.begin(now)

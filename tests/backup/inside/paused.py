@@ -15,6 +15,7 @@ from runner.settings import DATA
 from runner.verify import verify
 
 PAUSED = DATA / ".paused"
+LIMIT = 300  # seconds
 told: list[str] = []
 
 
@@ -22,7 +23,10 @@ def paused(*given: Any) -> None:
     if not told:
         PAUSED.touch()
         told.append("once")
+    deadline = time.monotonic() + LIMIT
     while PAUSED.exists():
+        if time.monotonic() > deadline:  # of a test that failed meanwhile, and waits for this
+            raise SystemExit(f"{PAUSED} is still there")
         time.sleep(0.05)
     verify(*given)
 
