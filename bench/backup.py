@@ -6,9 +6,9 @@ import json
 import os
 import random
 import statistics
-import time
-from collections.abc import Sequence
-from typing import Any
+from bisect import bisect
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import docker
 
@@ -19,25 +19,43 @@ from bench.results import Measurement, say, spread
 PORT = 18280
 # At all of it, two processors are so busy that the p99 of one window is three times another's, whatever a night does.
 PART = 0.5  # of the rate
-WARM, SETTLE, WINDOW = 60, 2, 20  # seconds of load: before anything is measured, after a change, and measured
+WARM = 60  # seconds of load before anything is measured
+SETTLE, WINDOW = 1.5, 5.0  # seconds after each change, and measured then
 ROWS, CHANGED = 2_000_000, 400_000  # orders before the first night, and added before the second
 FEW = 100_000  # while latencies are measured: a paced night of many takes most of an hour
+PAIRS, RESAMPLED = 200, 1000
 FILL = """
 insert into orders (id, item, quantity)
 select 'bench-{tag}-' || g || '-' || md5(random()::text), md5(random()::text), 1 + g % 9
 from generate_series(1, {rows}) g
 """
-NIGHT = "echo $$ > /data/bench.night && exec /opt/stele/backup night"
-# All of a night, its pacing first: nothing lets the rest go on then.
-SIGNAL = """
-import os, signal, sys
+# In the runner's container, so that a change costs next to nothing: nights as they are at 02:00, one after the other,
+# each held (all of it, its pacing first, which lets go on what it started) and let go on as it is told. The last one
+# hurries to its end. It prints when each window began and ended, by the clock that all on this machine share.
+NIGHTS = """
+import json, os, signal, subprocess, sys, time
 sys.path.insert(0, "/opt/stele/lib")
-from pathlib import Path
 from runner import pacing
-night = int(Path("/data/bench.night").read_text())
-os.kill(night, signal.Signals[sys.argv[1]])
-if sys.argv[1] == "SIGSTOP":
-    pacing._stop(night)
+schedule, settle, window = json.loads(sys.argv[1])
+begin = lambda: subprocess.Popen(["/opt/stele/backup", "night"], stdout=subprocess.DEVNULL)
+night = begin()
+for runs in schedule:
+    if night.poll():
+        sys.exit(f"a night ended with exit code {night.returncode}")
+    if night.returncode == 0:
+        night = begin()
+    if runs:
+        os.kill(night.pid, signal.SIGCONT)
+    else:
+        os.kill(night.pid, signal.SIGSTOP)
+        pacing._stop(night.pid)
+    time.sleep(settle)
+    began = time.monotonic()
+    time.sleep(window)
+    print(json.dumps([runs, began, time.monotonic(), night.poll() is None]), flush=True)
+os.kill(night.pid, signal.SIGCONT)
+subprocess.run(["/opt/stele/backup", "backup"], stdout=subprocess.DEVNULL, check=True)
+sys.exit(night.wait())
 """
 # In the runner's container, with its own code and keys: the same bytes by its restore and by a plain copy.
 RESTORE = """
@@ -85,7 +103,7 @@ def measure(lab: Laboratory) -> Measurement:
         "text. Restore: from the store to files on the disk, decrypted, every object and every file checked; plain "
         "copy: rclone, the same files as they are, from the same store, in turn. Latencies: before that, with "
         f"{FEW:,} orders, one load on one environment, half the rate; a night is stopped and let go on, in windows of "
-        f"{WINDOW} s, in random order, and every request that was due in one kind of window counts for that kind.",
+        f"{WINDOW:g} s, in random pairs, and every request that was due in one kind of window counts for that kind.",
     )
     rounds = 3 if lab.short else 7
     stack = _environment(lab)
@@ -93,7 +111,7 @@ def measure(lab: Laboratory) -> Measurement:
     runner, database = (_container(client, stack, name) for name in ("backup", "database"))
     _fill(database, "few", FEW)
     _backup(runner)
-    _latencies(lab, taken, runner, 15 if lab.short else 30)
+    _latencies(lab, taken, runner, PAIRS // 2 if lab.short else PAIRS)
     _fill(database, "first", ROWS)
     first = _backup(runner)
     _fill(database, "second", CHANGED)
@@ -150,71 +168,75 @@ def _backup(runner: Any, verb: str = "backup") -> dict[str, Any]:
 
 def _latencies(lab: Laboratory, taken: Measurement, runner: Any, pairs: int) -> None:
     """One load; a night that runs and is held in turn, in an order that nothing else on the machine can follow."""
-    windows: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
-    with _Night(runner) as night, lab.load("backup", PORT, part=PART) as load:
-        night.hold()
+    windows = []
+    with lab.load("backup", PORT, part=PART) as load:
         load.wait(WARM)
-        for pair in range(pairs):
-            say("backup", f"load {pair + 1} of {pairs}, with and without a night")
-            for runs in random.sample((False, True), 2):
-                (night.go if runs else night.hold)()
-                load.wait(SETTLE)
-                began = time.monotonic()
-                load.wait(WINDOW)
-                if night.is_there():
-                    windows[runs].append((began, time.monotonic()))
+        for count, told in enumerate(_nights(runner, pairs)):
+            windows.append(told)
+            if count % 20 == 0:
+                say("backup", f"load: window {count + 1} of {2 * pairs}, with and without a night")
     load.assert_spotless()
-    latencies = load.latencies()
-    each = {
-        runs: [[latency for due, latency in latencies if began <= due < ended] for began, ended in spans]
-        for runs, spans in windows.items()
-    }
-    for runs, name in ((False, "while a night is held"), (True, "while it runs")):
-        taken.add(f"p99 {name}, ms: windows", spread([_p99(window) * 1000 for window in each[runs]], ""))
-    mine, other = (_p99([latency for window in each[runs] for latency in window]) for runs in (True, False))
-    taken.add("requests, p99 of all, ms, held and running", f"{len(latencies):,}, {other * 1e3:.1f}, {mine * 1e3:.1f}")
-    taken.ratio("p99 with / without", mine, other, 1.1)
+    each = sorted(load.latencies())
+    due = [moment for moment, _ in each]
+    found: list[_Pair] = []
+    for one, other in zip(windows[::2], windows[1::2], strict=True):
+        if one.whole and other.whole:
+            within = {
+                window.runs: [latency for _, latency in each[bisect(due, window.began) : bisect(due, window.ended)]]
+                for window in (one, other)
+            }
+            found.append(within)
+    count = sum(len(pair[False]) + len(pair[True]) for pair in found)
+    taken.add("windows with and without a night, requests in them", f"{2 * len(found)}, {count:,}")
+    for part in (0.5, 0.95, 0.99):
+        held, running = _held_and_running(found, part)
+        name = f"p{part * 100:g}"
+        taken.add(f"{name} while a night is held, and while it runs, ms", f"{held * 1e3:.1f}, {running * 1e3:.1f}")
+        taken.add(f"{name} with / without, nine of ten resamplings", _interval(found, part))
+    taken.ratio("p99 with / without", running, held, 1.1)
 
 
-def _p99(latencies: Sequence[float]) -> float:
-    return sorted(latencies)[int(len(latencies) * 0.99)]
+_Pair = dict[bool, list[float]]  # whether a night ran: the latencies, in seconds, of two windows side by side
 
 
-class _Night:
-    """Nights as they are at 02:00, one after the other; the last one hurries to its end."""
+class _Window(NamedTuple):
+    """A while in which a night ran or was held; whether it was there until the end."""
 
-    def __init__(self, runner: Any) -> None:
-        self._runner = runner
-        self._client: Any = runner.client.api
+    runs: bool
+    began: float
+    ended: float
+    whole: bool
 
-    def __enter__(self) -> _Night:
-        self._begin()
-        return self
 
-    def _begin(self) -> None:
-        self._exec = self._client.exec_create(self._runner.id, ["sh", "-c", NIGHT])["Id"]
-        self._client.exec_start(self._exec, detach=True)
-        time.sleep(SETTLE)
+def _nights(runner: Any, pairs: int) -> Iterator[_Window]:
+    """Windows as they end; RuntimeError when a night fails."""
+    schedule = [runs for _ in range(pairs) for runs in random.sample((False, True), 2)]
+    words = ["python3", "-c", NIGHTS, json.dumps([schedule, SETTLE, WINDOW])]
+    api = runner.client.api
+    started = api.exec_create(runner.id, words)["Id"]
+    said = b""
+    for piece in api.exec_start(started, stream=True):
+        *lines, said = (said + piece).split(b"\n")
+        for line in lines:
+            try:
+                yield _Window(*json.loads(line))
+            except ValueError:
+                raise RuntimeError(line.decode(errors="replace")) from None
+    if status := api.exec_inspect(started)["ExitCode"]:
+        raise RuntimeError(f"nights ended with exit code {status}: {said.decode(errors='replace')}")
 
-    def is_there(self) -> bool:
-        """Whether it has not ended: RuntimeError when it failed."""
-        found = self._client.exec_inspect(self._exec)
-        if found["ExitCode"]:
-            raise RuntimeError(f"a night ended with exit code {found['ExitCode']}")
-        return bool(found["Running"])
 
-    def hold(self) -> None:
-        """Stop it, and all that it started."""
-        if self.is_there():
-            _run(self._runner, "python3", "-c", SIGNAL, "SIGSTOP")
+def _interval(pairs: Sequence[_Pair], part: float) -> str:
+    """How far the ratio is known: of what is drawn from these pairs, as many each time, all but the outer tenth."""
+    ratios = []
+    for _ in range(RESAMPLED):
+        held, running = _held_and_running(random.choices(pairs, k=len(pairs)), part)  # noqa: S311
+        ratios.append(running / held)
+    ratios.sort()
+    return f"{ratios[RESAMPLED // 20]:.3g} to {ratios[-(RESAMPLED // 20) - 1]:.3g}"
 
-    def go(self) -> None:
-        """Let it go on, or begin the next. Its pacing lets go on what it started."""
-        if self.is_there():
-            _run(self._runner, "python3", "-c", SIGNAL, "SIGCONT")
-        else:
-            self._begin()
 
-    def __exit__(self, *_: object) -> None:
-        self.go()
-        _backup(self._runner)
+def _held_and_running(pairs: Sequence[_Pair], part: float) -> list[float]:
+    """The latency, in seconds, that ``part`` of the requests stayed below, without and with a night."""
+    both = (sorted(latency for pair in pairs for latency in pair[runs]) for runs in (False, True))
+    return [latencies[int(len(latencies) * part)] for latencies in both]

@@ -20,6 +20,9 @@ from .signature import signing_key
 
 BIN = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), Path("/usr/bin"))
 PORT = "5432"
+# seconds for a connection: on a saturated machine the pacing of a night stops whoever connects for many. Below the
+# server's own authentication_timeout, whose reason would be a worse one
+CONNECT_PATIENCE = 30
 DUMP_PATIENCE = 60  # seconds for a lock
 LOCK_PATIENCE = 5  # seconds: whoever reads the table queues behind a migration that waits, e.g. for a night's dump
 SUPERUSER = "stele"
@@ -144,7 +147,8 @@ def running(settings: Settings, host: str) -> Database:
     """The stack's own database, which answers under its runtime's name. Nothing waits for a lock for ever."""
     owner, name = names(settings)
     env = {"PGHOST": host, "PGPORT": PORT, "PGUSER": owner, "PGPASSWORD": secret("database-password")}
-    return Database(name, env | {"PGCONNECT_TIMEOUT": "5", "PGOPTIONS": f"-c lock_timeout={DUMP_PATIENCE}s"})
+    env |= {"PGCONNECT_TIMEOUT": str(CONNECT_PATIENCE), "PGOPTIONS": f"-c lock_timeout={DUMP_PATIENCE}s"}
+    return Database(name, env)
 
 
 @contextmanager
