@@ -9,6 +9,7 @@ import pulumi
 from components.archive import archives_of
 from components.blueprint import Blueprint, Family, blueprints, data_schema, family, template
 from components.boundary import stop
+from components.host_image import HostImage
 from components.manifest import sha256
 from components.recipe import RecipeError
 from components.release import Release, ReleaseArgs
@@ -57,6 +58,7 @@ class Factory(pulumi.ComponentResource):
             key: self._image(key, runtime, templates[runtime.family], builder, child)
             for key, runtime in runtimes.items()
         }
+        host = HostImage("host", settings.releases, whole.epoch, child).baked if settings.host else None
         release = Release(
             f"{settings.product}-release",
             ReleaseArgs(
@@ -67,6 +69,7 @@ class Factory(pulumi.ComponentResource):
                 runtimes={key: _entry(runtimes[key], families, image) for key, image in images.items()},
                 archives={key: {"digest": sha256(tar), "size": len(tar)} for key, tar in archives.items()},
                 vendor=vendor,
+                host=host,
             ),
             child,
         )
@@ -74,7 +77,7 @@ class Factory(pulumi.ComponentResource):
             "version": settings.version,
             "manifest": release.manifest,
             "images": {key: image.image for key, image in images.items()},
-        }
+        } | ({"host": host} if host is not None else {})
         self.register_outputs(self.outputs)
 
     def _image(

@@ -64,6 +64,19 @@ class Archive:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HostRelease:
+    """The host image of one release: SHA-256 of its ``disk``, of its files (``tree``), of its bill of materials
+    (``sbom``) and of the ``lock`` it was made from, ``size`` in bytes, and its ``folder`` beside the releases."""
+
+    disk: str
+    size: int
+    tree: str
+    sbom: str
+    lock: str
+    folder: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """One published release."""
 
@@ -76,6 +89,7 @@ class Manifest:
     digest: str  # of the content
     provenance: Mapping[str, Any]  # git commit and time of publication: recorded, not part of the identity
     archives: Mapping[str, Archive] = field(default_factory=dict)  # by name, of those in ARCHIVES that it has
+    host: HostRelease | None = None
 
 
 def content_of(
@@ -88,21 +102,26 @@ def content_of(
     runtimes: Mapping[str, Any],
     data: Mapping[str, int] | None = None,
     archives: Mapping[str, Mapping[str, Any]] | None = None,
+    host: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The part of a manifest that is its identity, in plain form. ``data``: the database schema that it declares.
 
-    An archive, and ``data``, are keys only where there are any: what was published before keeps its digest.
+    An archive, ``data`` and ``host`` are keys only where there are any: what was published before keeps its digest.
     """
-    return ({"data": dict(data)} if data else {}) | {
-        "schema": SCHEMA,
-        "version": version,
-        "name": name,
-        "product": product,
-        "template": template,
-        "families": dict(families),
-        "runtimes": dict(runtimes),
-        **(archives or {}),
-    }
+    return (
+        ({"data": dict(data)} if data else {})
+        | ({"host": dict(host)} if host else {})
+        | {
+            "schema": SCHEMA,
+            "version": version,
+            "name": name,
+            "product": product,
+            "template": template,
+            "families": dict(families),
+            "runtimes": dict(runtimes),
+            **(archives or {}),
+        }
+    )
 
 
 def manifest_of(document: Mapping[str, Any]) -> Manifest:
@@ -141,4 +160,5 @@ def manifest_of(document: Mapping[str, Any]) -> Manifest:
         digest=digest,
         provenance=document["provenance"],
         archives={name: Archive(**content[name]) for name in ARCHIVES if name in content},
+        host=HostRelease(**content["host"]) if "host" in content else None,
     )

@@ -21,7 +21,7 @@ from components.storage_reference import Account
 @dataclass(frozen=True, kw_only=True)
 class ReleaseArgs:
     """``families``, ``runtimes`` and ``archives`` are the manifest's entries, in plain form, with digests as outputs;
-    ``vendor``: the account to publish in, besides the folder."""
+    ``vendor``: the account to publish in, besides the folder; ``host``: its entry, if there is one."""
 
     settings: ReleaseSettings
     template: str
@@ -30,6 +30,7 @@ class ReleaseArgs:
     runtimes: Mapping[str, Mapping[str, Any]]
     archives: Mapping[str, Mapping[str, Any]]
     vendor: Account | None
+    host: pulumi.Input[Mapping[str, Any]] | None = None
 
 
 class Release(pulumi.ComponentResource):
@@ -40,7 +41,7 @@ class Release(pulumi.ComponentResource):
     def __init__(self, name: str, args: ReleaseArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("stele:release:Release", name, None, opts)
         settings = args.settings
-        content = pulumi.Output.all(families=args.families, runtimes=args.runtimes).apply(
+        content = pulumi.Output.all(families=args.families, runtimes=args.runtimes, host=args.host).apply(
             lambda entries: canonical(
                 content_of(
                     version=settings.version,

@@ -69,6 +69,7 @@ class ReleaseSettings:
     registry: str
     releases: str
     vendor: str | None = None  # the storage stack whose account has the releases; None: the folder `releases` alone
+    host: bool = False  # the release has a host image too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +210,7 @@ _COMMON: dict[str, Callable[[str, str], Any]] = {
     "releases": _store,
     "vendor": _match(NAME, "the name of a storage stack, e.g. vendor-storage"),
 }
-RELEASE_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {"name": _name}
+RELEASE_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {"name": _name, "host": _switch}
 ENVIRONMENT_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {
     "runtimes": _names,
     "sizing": _sizing,

@@ -23,7 +23,13 @@ COMMANDS = {
 # What an engine of our own calls. Only root starts one, and only where no engine answers.
 ENGINE_COMMANDS = {"dockerd": "docker.io", "nft": "nftables", "iptables": "iptables", "ip": "iproute2"}
 # What the tests call besides.
-TEST_COMMANDS = {"busybox": "busybox-static"}
+TEST_COMMANDS = {
+    "busybox": "busybox-static",
+    "packer": "packer",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils",
+    "ssh": "openssh-client",
+}
 # Ours to start and stop; as services of the machine they would take its ports.
 _SERVICES = ("docker-registry.service", "haproxy.service")
 _SECONDS = 10.0

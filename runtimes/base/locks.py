@@ -11,6 +11,7 @@ from apt import Archive, Package
 
 RUNTIMES = Path(__file__).resolve().parent.parent
 CHECKOUT = RUNTIMES.parent
+HOST = "host"  # the family of hosts: they come from the same packages, but no container is made of them
 
 
 class LockError(Exception):
@@ -18,21 +19,26 @@ class LockError(Exception):
 
 
 def families() -> list[str]:
-    """Every folder of runtimes/ that asks for a base image."""
-    return sorted(path.parent.name for path in RUNTIMES.glob("*/packages"))
+    """Every folder of runtimes/ that asks for a base image, and the hosts."""
+    return [*sorted(path.parent.name for path in RUNTIMES.glob("*/packages")), HOST]
 
 
 def wanted(family: str) -> list[str]:
     """The top-level packages a family asks for. Raises LockError for an unknown family."""
-    path = RUNTIMES / family / "packages"
+    path = folder(family) / "packages"
     if not path.is_file():
         raise LockError(f"family '{family}' is unknown: choose one of {', '.join(families())}")
     return [name for line in path.read_text().splitlines() for name in line.split("#")[0].split()]
 
 
+def folder(family: str) -> Path:
+    """Where a family's packages are named."""
+    return CHECKOUT / "packer" if family == HOST else RUNTIMES / family
+
+
 def lock_path(family: str) -> Path:
     """The committed lock of a family."""
-    return RUNTIMES / family / "packages.lock"
+    return folder(family) / "packages.lock"
 
 
 def read(path: Path) -> list[Package]:

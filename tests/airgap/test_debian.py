@@ -58,8 +58,9 @@ def test_only_the_tests_need_what_only_they_call(
     commands: Path, checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     become(monkeypatch, 12345)
-    assert debian.missing(checkout, "dev") == ["busybox-static"]
-    program(commands, "busybox", "exit 0")
+    assert debian.missing(checkout, "dev") == [*debian.TEST_COMMANDS.values()]
+    for name in debian.TEST_COMMANDS:
+        program(commands, name, "exit 0")
     assert debian.missing(checkout, "dev") == []
 
 

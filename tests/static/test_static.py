@@ -44,7 +44,7 @@ def test_format() -> None:
 
 def test_types() -> None:
     passes(BIN / "mypy", "components", "commands", "__main__.py")
-    passes(BIN / "mypy", "airgap", "bench", "tests")
+    passes(BIN / "mypy", "airgap", "bench", "packer", "tests")
     passes(BIN / "mypy", "-p", "runner")
 
 

@@ -11,6 +11,11 @@ from pulumi.runtime import mocks
 
 LOADED = '{"stack": "dev", "from": "vanilla 1.0.0", "schema": 1}'  # what the task runner reports
 
+BAKED = (
+    '{"disk": "sha256:d", "size": 7, "tree": "sha256:t", "sbom": "sha256:s", "lock": "sha256:l", "accelerator": "tcg"}'
+)
+PRINTED = {"load": LOADED, "bake": BAKED}
+
 
 class Recorder(mocks.Mocks):
     """Records what is declared, in order; ``previous`` is what the stack's last outputs were, ``after`` the names of
@@ -23,7 +28,7 @@ class Recorder(mocks.Mocks):
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.resources.append(args)
-        stdout = LOADED if args.name.endswith("-load") else f"sha256:{args.name}"
+        stdout = PRINTED.get(args.name.rpartition("-")[2], f"sha256:{args.name}")
         made = {"digest": f"sha256:{args.name}", "stdout": stdout} | _of_azure(args)
         return f"{args.name}-id", made | dict(args.inputs)
 

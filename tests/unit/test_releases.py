@@ -227,3 +227,25 @@ def test_other_content_in_the_cache_is_refused_before_the_vendor_has_it(cached: 
     with pytest.raises(ReleaseError, match=r"cache/orders/1\.0\.0\.json: release 1\.0\.0 is already published"):
         cached.publish(content(), {})
     assert not (tmp_path / "vendor").exists()
+
+
+def test_a_host_image_is_part_of_what_a_release_is(store: FolderReleaseStore) -> None:
+    host = {
+        "disk": "sha256:d",
+        "size": 1,
+        "tree": "sha256:t",
+        "sbom": "sha256:s",
+        "lock": "sha256:l",
+        "folder": "hosts/1",
+    }
+    store.publish(content() | {"host": host}, {})
+    found = store.read("orders", "1.0.0").host
+    assert found is not None
+    assert found.disk == "sha256:d"
+    with pytest.raises(ReleaseError, match=r"release 1\.0\.0 is already published .*differs in host"):
+        store.publish(content() | {"host": host | {"tree": "sha256:other"}}, {})
+
+
+def test_a_release_without_a_host_image_keeps_its_digest() -> None:
+    assert digest_of(content()) == OLD
+    assert "host" not in content()

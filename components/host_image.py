@@ -1,0 +1,49 @@
+"""One host image made by Packer: the operating system and the engine that containers run on, from locked packages."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+import pulumi_command as command
+
+from components.blueprint import RUNTIMES, tree_hash
+from components.boundary import CHECKOUT
+
+PACKER = CHECKOUT / "packer"
+
+
+class HostImage(pulumi.ComponentResource):
+    """The host image of one release, in a folder ``hosts`` beside the published releases.
+
+    Output ``baked``: the manifest's entry (:class:`components.manifest.HostRelease`). Baked anew only when the
+    template, a script or the package lock changes; what was baked from the same content is found.
+    """
+
+    baked: pulumi.Output[Mapping[str, Any]]
+
+    def __init__(self, name: str, releases: str, epoch: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("stele:host:HostImage", name, None, opts)
+        content = tree_hash(PACKER, RUNTIMES / "base")
+        folder = f"hosts/{content[7:19]}"
+        baked = command.local.Command(
+            f"{name}-bake",
+            create=f"packer/bake {shlex.quote(releases)}/{folder}",
+            # An image that a release names must stay, so deleting the resource removes nothing.
+            delete="true",
+            dir=str(CHECKOUT),
+            environment={"SOURCE_DATE_EPOCH": epoch},
+            triggers=[content],
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=False),
+        )
+        self.baked = baked.stdout.apply(lambda printed: _entry(printed, folder))
+        self.register_outputs({"baked": self.baked})
+
+
+def _entry(printed: str, folder: str) -> dict[str, Any]:
+    """The manifest's entry, from what ``packer/bake`` prints."""
+    baked = json.loads(printed.strip().splitlines()[-1])
+    return {key: baked[key] for key in ("disk", "size", "tree", "sbom", "lock")} | {"folder": folder}

@@ -1,0 +1,22 @@
+#!/bin/bash
+# Blesses a host: what security and operations expect of every one. Runs as root in the booted base, its root writable.
+# Files come from blessed/ (uploaded to $BLESSED); here is what is not a file. Numbers: CIS Debian Linux 12 Benchmark v1.1.0.
+set -euo pipefail
+echo "bless: files"
+cp -r --no-preserve=ownership "${BLESSED:?}/." /
+chown -R root:root /opt/stele
+chmod 0600 /etc/ssh/sshd_config /etc/ssh/sshd_config.d/* # 5.1.1
+chmod 0640 /etc/audit/rules.d/*
+chmod 0644 /etc/motd /etc/issue /etc/issue.net # 1.6.4-6
+chmod 0600 /boot/grub/grub.cfg # 1.4.2
+augenrules >/dev/null # into the file that is loaded; at boot /etc is read-only
+echo "bless: services"
+systemctl enable --quiet nftables auditd ssh docker systemd-timesyncd systemd-networkd systemd-resolved \
+    stele-identity stele-join stele-ship-logs
+# No logins on consoles, and no reboot by three keys at one.
+systemctl mask --quiet getty@.service serial-getty@.service console-getty.service ctrl-alt-del.target debug-shell.service \
+    systemd-journal-upload.service
+echo "bless: accounts"
+passwd --quiet --lock root
+sed -Ei 's/^(PASS_MAX_DAYS).*/\1 365/; s/^(PASS_MIN_DAYS).*/\1 1/; s/^(UMASK).*/\1 027/' /etc/login.defs # 5.4.1.1-2, 5.4.3.3
+rm -f /etc/ssh/ssh_host_*
