@@ -1,14 +1,10 @@
-# Since Packer 1.7 builders are plugins. Debian's 1.6 has these built in and does not know this block: packer/bake leaves
-# this file out for it.
+# Since Packer 1.7 builders are plugins. Debian's 1.6 has this one built in and does not know this block: packer/bake
+# leaves this file out for it.
 packer {
   required_plugins {
     qemu = {
       source  = "github.com/hashicorp/qemu"
-      version = "1.1.4"
-    }
-    azure = {
-      source  = "github.com/hashicorp/azure"
-      version = "2.3.3"
+      version = "1.1.1"
     }
   }
 }
