@@ -19,7 +19,7 @@ from tests.hosts.machine import Machine, Tap
 MANAGER, WORKER = "10.77.0.1", "10.77.0.2"
 NETWORK = f"[Match]\nName=en*\n[Network]\nAddress={WORKER}/24\n"
 USER = "10001"
-LIMIT = 600  # seconds: an emulated processor unpacks an image and makes a database
+LIMIT = 1200  # seconds: an emulated processor unpacks an image and makes a database
 # The registry is on this machine's loopback, under one name for everybody.
 REGISTRY = """\
 defaults
