@@ -11,7 +11,7 @@ from bench import results
 from bench.laboratory import Laboratory
 from bench.report import write_report
 
-NAMES = ["upgrades", "bad", "compose", "byhand", "noop", "delta", "cds", "memory", "backup"]
+NAMES = ["upgrades", "bad", "compose", "byhand", "noop", "delta", "cds", "memory", "backup", "hosts"]
 
 
 def main(arguments: list[str]) -> int:
