@@ -27,8 +27,7 @@ class HostImage(pulumi.ComponentResource):
 
     def __init__(self, name: str, releases: str, epoch: str, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("stele:host:HostImage", name, None, opts)
-        content = tree_hash(PACKER, RUNTIMES / "base")
-        folder = f"hosts/{content[7:19]}"
+        content, folder = content_and_folder()
         baked = command.local.Command(
             f"{name}-bake",
             create=f"packer/bake {shlex.quote(releases)}/{folder}",
@@ -41,6 +40,12 @@ class HostImage(pulumi.ComponentResource):
         )
         self.baked = baked.stdout.apply(lambda printed: _entry(printed, folder))
         self.register_outputs({"baked": self.baked})
+
+
+def content_and_folder() -> tuple[str, str]:
+    """The hash of everything that decides what an image is, and the folder beside the releases for that one."""
+    content = tree_hash(PACKER, RUNTIMES / "base")
+    return content, f"hosts/{content[7:19]}"
 
 
 def _entry(printed: str, folder: str) -> dict[str, Any]:

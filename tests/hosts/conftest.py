@@ -1,4 +1,4 @@
-"""A host image, baked as a factory bakes it, and booted once."""
+"""A host image, baked by a factory, and booted once."""
 
 from __future__ import annotations
 
@@ -6,49 +6,76 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from testinfra.host import Host
 
+from bench.lab.workspace import Stack, Workspace
+from components.host_image import content_and_folder
 from tests.hosts.machine import Machine
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-BAKE = CHECKOUT / "packer" / "bake"
-BAKED = CHECKOUT / ".stele" / "tests" / "host"
+BAKE = Path(__file__).resolve().parents[2] / "packer" / "bake"
+VERSION = "901.0.0"
 KILLED_AFTER = 10  # seconds: in the middle of installing packages
 
 
+@dataclass(frozen=True)
+class Baked:
+    """A host image: the factory that baked it, its entry in the manifest, and the folder where it is."""
+
+    factory: Stack
+    entry: dict[str, Any]
+    folder: Path
+
+    @property
+    def disk(self) -> Path:
+        """The image."""
+        return self.folder / "host.qcow2"
+
+    @property
+    def accelerator(self) -> str:
+        """What it was built with, and is booted with."""
+        return str(json.loads((self.folder / "host.json").read_text())["accelerator"])
+
+    def locked(self) -> list[str]:
+        """The packages that it is made of: name=version."""
+        lines = (self.folder / "packages.lock").read_text().splitlines()
+        return sorted(line.split()[0] for line in lines if not line.startswith("#"))
+
+
 @pytest.fixture(scope="session")
-def killed() -> list[str]:
-    """A bake is killed, unless there is an image already; what goes on of it or is there of its image afterwards."""
-    if (BAKED / "host.json").exists():
-        return []
-    process = subprocess.Popen([BAKE, str(BAKED)])
+def killed(workspace: Workspace) -> list[str]:
+    """A bake is killed where the factory will bake. What goes on of it afterwards, or is there of an image."""
+    folder = workspace.releases / content_and_folder()[1]
+    process = subprocess.Popen([BAKE, str(folder)])
     time.sleep(KILLED_AFTER)
     assert process.poll() is None
     process.kill()
     process.wait()
     time.sleep(1)
-    going = subprocess.run(["pgrep", "--full", f"{BAKED}.making"], capture_output=True, text=True).stdout.split()
-    return [*going, *([str(BAKED)] if BAKED.exists() else [])]
+    going = subprocess.run(["pgrep", "--full", f"{folder}.making"], capture_output=True, text=True).stdout.split()
+    assert Path(f"{folder}.making").exists()
+    return [*going, *([str(folder)] if folder.exists() else [])]
 
 
 @pytest.fixture(scope="session")
-def baked(killed: list[str]) -> dict[str, Any]:
-    """What `packer/bake` says of the image that it made in BAKED."""
-    done = subprocess.run([BAKE, str(BAKED)], stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+def baked(killed: list[str], workspace: Workspace) -> Baked:
+    """By `pulumi up` of a release that has a host image, after a bake that was killed."""
+    factory = workspace.factory("h-release", version=VERSION, host="true")
+    factory.up()
+    entry = factory.outputs()["host"]
+    return Baked(factory, entry, workspace.releases / entry["folder"])
 
 
 @pytest.fixture(scope="session")
-def machine(baked: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def machine(baked: Baked, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """The sealed image, booted for the first time, on a disk of 6 GiB."""
-    credentials = {"stele.hostname": "host-under-test"}
     folder = tmp_path_factory.mktemp("machine")
-    with Machine(BAKED / "host.qcow2", folder, credentials, accelerator=baked["accelerator"]) as machine:
+    credentials = {"stele.hostname": "host-under-test"}
+    with Machine(baked.disk, folder, credentials, accelerator=baked.accelerator) as machine:
         yield machine
 
 

@@ -6,27 +6,33 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.hosts.conftest import BAKE, BAKED
+from bench.lab.workspace import Workspace
+from tests.hosts.conftest import BAKE, VERSION, Baked
 
 
-def test_the_same_content_is_found_and_not_baked_again(baked: dict[str, Any]) -> None:
-    again = subprocess.run([BAKE, str(BAKED)], capture_output=True, text=True, check=True)
-    assert json.loads(again.stdout) == baked
+def test_a_bake_that_was_killed_left_nothing_half_made(killed: list[str], baked: Baked) -> None:
+    assert killed == []
+    there = ["host.json", "host.qcow2", "host.spdx.json", "packages.lock"]
+    assert sorted(path.name for path in baked.folder.iterdir()) == there
+    assert not Path(f"{baked.folder}.making").exists()
+
+
+def test_the_same_content_is_found_and_not_baked_again(baked: Baked) -> None:
+    again = subprocess.run([BAKE, str(baked.folder)], capture_output=True, text=True, check=True)
+    assert baked.entry.items() <= (json.loads(again.stdout) | {"folder": baked.entry["folder"]}).items()
     assert again.stderr == ""
 
 
-def test_a_bake_that_was_killed_left_nothing_half_made(killed: list[str], baked: dict[str, Any]) -> None:
-    assert killed == []
-    assert sorted(path.name for path in BAKED.iterdir()) == [
-        "host.json",
-        "host.qcow2",
-        "host.spdx.json",
-        "packages.lock",
-    ]
+def test_the_release_names_it(baked: Baked, workspace: Workspace) -> None:
+    manifest = json.loads((workspace.releases / "orders" / f"{VERSION}.json").read_text())
+    assert manifest["content"]["host"] == baked.entry
+
+
+def test_an_up_that_changes_nothing_bakes_nothing(baked: Baked) -> None:
+    baked.factory.up("--expect-no-changes")
 
 
 @pytest.fixture

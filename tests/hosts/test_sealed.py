@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from testinfra.host import Host
 
 from tests.hosts.cis import CHECKS, Check
-from tests.hosts.conftest import BAKED
+from tests.hosts.conftest import Baked
 from tests.hosts.machine import Machine
 
 LISTENING = {"22"}  # by TCP, from elsewhere
@@ -36,17 +35,15 @@ def test_what_listens(host: Host) -> None:
     assert {each.rpartition(":")[2] for each in addresses if not each.startswith(("127.", "[::1]"))} == LISTENING
 
 
-def test_packages_are_the_locked_ones(host: Host) -> None:
-    lock = [line.split()[0] for line in (BAKED / "packages.lock").read_text().splitlines() if not line.startswith("#")]
+def test_packages_are_the_locked_ones(host: Host, baked: Baked) -> None:
     installed = host.check_output("dpkg-query --show --showformat='${Package}=${Version}\\n'").splitlines()
-    assert sorted(installed) == sorted(lock)
+    assert sorted(installed) == baked.locked()
 
 
-def test_the_bill_of_materials_names_them(baked: dict[str, Any]) -> None:
-    bill = json.loads((BAKED / "host.spdx.json").read_text())
-    lock = [line.split()[0] for line in (BAKED / "packages.lock").read_text().splitlines() if not line.startswith("#")]
-    assert sorted(f"{each['name']}={each['versionInfo']}" for each in bill["packages"]) == sorted(lock)
-    assert bill["documentNamespace"].endswith(baked["tree"].removeprefix("sha256:"))
+def test_the_bill_of_materials_names_them(baked: Baked) -> None:
+    bill = json.loads((baked.folder / "host.spdx.json").read_text())
+    assert sorted(f"{each['name']}={each['versionInfo']}" for each in bill["packages"]) == baked.locked()
+    assert bill["documentNamespace"].endswith(baked.entry["tree"].removeprefix("sha256:"))
 
 
 def test_the_root_is_read_only(host: Host) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import docker.types
 import pytest
 
-from bench.lab.workspace import SECRETS, Stack, wait_until
+from bench.lab.workspace import SECRETS, wait_until
 from commands.second_engine import SecondEngine
-from tests.hosts.conftest import BAKED
+from tests.hosts.conftest import Baked
 from tests.hosts.machine import Machine, Tap
 
 MANAGER, WORKER = "10.77.0.1", "10.77.0.2"
@@ -46,7 +46,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(baked: dict[str, Any], platform: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(baked: Baked, platform: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("swarm")
     registry = platform["STELE_REGISTRY"]
     engine = SecondEngine(f"hosts-{os.getpid()}", folder / "engine", registry)
@@ -69,8 +69,7 @@ def site(baked: dict[str, Any], platform: dict[str, str], tmp_path_factory: pyte
         try:
             credentials = {"stele.join": f"{token} {MANAGER}:2377", "stele.network": NETWORK}
             wire = Tap(engine.name, "tap0", WORKER)
-            image = BAKED / "host.qcow2"
-            with Machine(image, folder / "host", credentials, accelerator=baked["accelerator"], wire=wire) as machine:
+            with Machine(baked.disk, folder / "host", credentials, accelerator=baked.accelerator, wire=wire) as machine:
                 done = machine.ssh(FORWARD.format(manager=MANAGER, port=port))
                 assert done.returncode == 0, done.stderr
                 yield Site(manager, machine)
@@ -92,7 +91,7 @@ def states(service: Any) -> set[str]:
     return {task["Status"]["State"] for task in service.tasks({"desired-state": "running"})}
 
 
-def test_it_joins_runs_a_task_and_goes(site: Site, factory: Stack) -> None:
+def test_it_joins_runs_a_task_and_goes(site: Site, baked: Baked) -> None:
     wait_until("a worker", lambda: worker(site) is not None, LIMIT)
     wait_until("ready", lambda: worker(site).attrs["Status"]["State"] == "ready", LIMIT)
 
@@ -100,7 +99,7 @@ def test_it_joins_runs_a_task_and_goes(site: Site, factory: Stack) -> None:
     secret = client.secrets.create(name="database-password", data=SECRETS["database-password"])
     config = client.configs.create(name="environment", data=b"ENVIRONMENT=hosts\n")
     service = client.services.create(
-        factory.outputs()["images"]["database"],
+        baked.factory.outputs()["images"]["database"],
         name="database",
         constraints=["node.role==worker"],
         mounts=[docker.types.Mount("/data", "database")],
