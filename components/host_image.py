@@ -44,7 +44,7 @@ class HostImage(pulumi.ComponentResource):
 
 def content_and_folder() -> tuple[str, str]:
     """The hash of everything that decides what an image is, and the folder beside the releases for that one."""
-    content = tree_hash(PACKER, RUNTIMES / "base")
+    content = tree_hash(PACKER, RUNTIMES / "base", RUNTIMES / "template.yaml")
     return content, f"hosts/{content[7:19]}"
 
 

@@ -24,12 +24,15 @@ class BakeError(Exception):
     """One line: what stopped the bake, with its value, and the mend."""
 
 
+def _env() -> dict[str, str]:
+    """Debian keeps mkfs and its like where ordinary users do not look."""
+    return os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"}
+
+
 def do(*command: str, text: str | None = None) -> str:
     """Run a program; its output. Raises BakeError with its last line."""
-    # Debian keeps mkfs and its like where ordinary users do not look.
-    env = os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"}
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, env=env)
+        done = subprocess.run(command, input=text, capture_output=True, text=True, env=_env())
     except FileNotFoundError:
         raise BakeError(f"{command[0]} is not installed: run `airgap/install --dev`") from None
     if done.returncode:
@@ -40,7 +43,7 @@ def do(*command: str, text: str | None = None) -> str:
 
 def contained(*command: str) -> list[str]:
     """A command that ends, with all that it starts and mounts, when this process does: killed, too."""
-    alone = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"] if os.geteuid() == 0 else []
+    alone = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     return ["setpriv", "--pdeathsig", "KILL", *alone, *command]
 
 
@@ -68,7 +71,12 @@ def extract(disk: Path, tree: Path) -> None:
         source.seek(ROOT_AT * MIB)
         for _ in range(ROOT_SIZE):
             sink.write(source.read(MIB))
-    do("debugfs", "-R", f"rdump / {tree}", str(root))
+    # It ends well whatever went wrong, and splits its words at spaces.
+    said = subprocess.run(
+        ["debugfs", "-R", "rdump / .", str(root)], cwd=tree, capture_output=True, text=True, env=_env(), check=True
+    ).stderr.splitlines()
+    if len(said) > 1 or not (tree / "etc/os-release").is_symlink():
+        raise BakeError(f"debugfs: {said[-1]}")
     root.unlink()
 
 

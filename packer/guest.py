@@ -95,5 +95,6 @@ def run(command: list[str], given: Build) -> None:
                 recent.append(line.strip())
     if process.returncode:
         said = console(given).read_text(errors="replace").splitlines()[-TAIL:] if console(given).exists() else []
-        failed = next((line for line in recent if "errored after" in line or line.startswith("Error:")), recent[-1])
+        failed = next((line for line in recent if "errored after" in line or line.startswith("Error:")), None)
+        failed = failed or (recent[-1] if recent else f"exit code {process.returncode}")
         raise BakeError("\n  ".join([f"packer {command[1]}: {failed}", *recent, "the guest's console:", *said]))

@@ -3,7 +3,8 @@
 # Files come from blessed/ (uploaded to $BLESSED); here is what is not a file. Numbers: CIS Debian Linux 12 Benchmark v1.1.0.
 set -euo pipefail
 echo "bless: files"
-cp -r --no-preserve=ownership "${BLESSED:?}/." /
+chmod -R u=rwX,go=rX "${BLESSED:?}" # whatever the umask of the checkout was
+cp -r --no-preserve=ownership "$BLESSED/." /
 chown -R root:root /opt/stele
 chmod 0600 /etc/ssh/sshd_config /etc/ssh/sshd_config.d/* # 5.1.1
 chmod 0640 /etc/audit/rules.d/*

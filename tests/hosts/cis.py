@@ -1,8 +1,9 @@
 """Recommendations of the CIS Debian Linux 12 Benchmark (v1.1.0) that a blessed host follows, and how each is looked at.
 
 Left out: those about what such a host does not have (desktop, cron, sudo, apt, other time or log daemons, more
-accounts), 3.3.1 (a host of containers forwards), 4.1 (ufw, iptables: nftables it is), 5.1.20 (root is the only account,
-by key alone).
+accounts), separate /var/tmp, /var/log and /var/log/audit, 1.4.1 (a password of the boot loader), 3.3.1 (a host of
+containers forwards), 4.1 (ufw, iptables: nftables it is), 5.1.20 (root is the only account, by key alone), 6.2.2, and
+those of 6.2.3 about accounts that are not root.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def _module(name: str) -> Callable[[Host], bool]:
     return lambda host: (
         (
             "/bin/false" in host.check_output(f"modprobe -n -v {name} 2>&1 || true")
-            or "not found" in host.check_output(f"modprobe -n -v {name} 2>&1 || true")
+            or f"Module {name} not found" in host.check_output(f"modprobe -n -v {name} 2>&1 || true")
         )
         and not host.check_output(f"grep -w '^{name.replace('-', '_')}' /proc/modules || true")
     )
