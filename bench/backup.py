@@ -166,10 +166,10 @@ def _fill(database: Any, tag: str, rows: int) -> None:
     _run(database, *words, FILL.format(tag=tag, rows=rows))
 
 
-def _backup(runner: Any, verb: str = "backup") -> dict[str, Any]:
-    """``backup``: as fast as it can; ``night``: as it is at 02:00."""
-    say("backup", f"a {verb}")
-    return dict(json.loads(_run(runner, "/opt/stele/backup", verb).strip().splitlines()[-1]))
+def _backup(runner: Any) -> dict[str, Any]:
+    """As fast as it can, not as it is at 02:00."""
+    say("backup", "a backup")
+    return dict(json.loads(_run(runner, "/opt/stele/backup", "backup").strip().splitlines()[-1]))
 
 
 def _latencies(lab: Laboratory, taken: Measurement, runner: Any, pairs: int) -> None:

@@ -37,10 +37,6 @@ def _mount(path: str, *options: str) -> Callable[[Host], bool]:
     return lambda host: host.mount_point(path).exists and set(options) <= set(host.mount_point(path).options)
 
 
-def _sysctl(**values: int) -> Callable[[Host], bool]:
-    return lambda host: all(host.sysctl(key.replace("__", ".")) == value for key, value in values.items())
-
-
 def _sysctls(value: int, *keys: str) -> Callable[[Host], bool]:
     return lambda host: all(host.sysctl(key) == value for key in keys)
 

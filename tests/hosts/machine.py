@@ -7,7 +7,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
@@ -25,42 +24,6 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@dataclass(frozen=True)
-class Loopback:
-    """QEMU's own network: the machine reaches out, and its SSH is a port of this host's loopback."""
-
-    port: int = field(default_factory=_free_port)
-
-    address = "127.0.0.1"
-    inside: tuple[str, ...] = ()
-
-    @property
-    def netdev(self) -> str:
-        """QEMU's option."""
-        return f"user,hostfwd=tcp:127.0.0.1:{self.port}-:22"
-
-
-@dataclass(frozen=True)
-class Tap:
-    """A tap in a network namespace, for a machine that others reach under an address of its own."""
-
-    namespace: str
-    name: str
-    address: str
-
-    port = 22
-
-    @property
-    def inside(self) -> tuple[str, ...]:
-        """What runs a command where the machine is reached."""
-        return ("ip", "netns", "exec", self.namespace)
-
-    @property
-    def netdev(self) -> str:
-        """QEMU's option."""
-        return f"tap,ifname={self.name},script=no,downscript=no"
-
-
 class Machine:
     """``with Machine(image, folder, credentials) as machine: machine.host.run("true")``.
 
@@ -74,10 +37,9 @@ class Machine:
         credentials: Mapping[str, str] | None = None,
         *,
         accelerator: str,
-        wire: Loopback | Tap | None = None,
     ) -> None:
         self._image, self._folder, self._accelerator = image, folder, accelerator
-        self._wire = wire or Loopback()
+        self._port = _free_port()
         self._credentials = dict(credentials or {})
         self.console = folder / "console.log"
         self.key = folder / "key"
@@ -90,20 +52,14 @@ class Machine:
             _do("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(self._image), str(disk), SIZE)
             _do("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key))
         credentials = {"ssh.authorized_keys.root": self.key.with_suffix(".pub").read_text()} | self._credentials
-        command = [
-            *self._wire.inside,
-            "qemu-system-x86_64",
-            "-accel",
-            self._accelerator,
-            "-m",
-            "1024",
-            "-smp",
-            "2",
-            "-display",
-            "none",
-        ]
+        command = ["qemu-system-x86_64", "-accel", self._accelerator, "-m", "1024", "-smp", "2", "-display", "none"]
         command += ["-drive", f"file={disk},if=virtio,format=qcow2,cache=unsafe", "-serial", f"file:{self.console}"]
-        command += ["-netdev", f"{self._wire.netdev},id=net", "-device", "virtio-net,netdev=net"]
+        command += [
+            "-netdev",
+            f"user,id=net,hostfwd=tcp:127.0.0.1:{self._port}-:22",
+            "-device",
+            "virtio-net,netdev=net",
+        ]
         for name, value in credentials.items():
             coded = base64.b64encode(value.encode()).decode()
             command += ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={coded}"]
@@ -136,15 +92,15 @@ class Machine:
 
     def ssh(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command on it."""
-        words = [*self._wire.inside, "ssh", "-q", *self._ssh_options(), "-p", str(self._wire.port)]
-        return subprocess.run([*words, f"root@{self._wire.address}", command], capture_output=True, text=True)
+        words = ["ssh", "-q", *self._ssh_options(), "-p", str(self._port), "root@127.0.0.1", command]
+        return subprocess.run(words, capture_output=True, text=True)
 
     @property
     def host(self) -> Host:
         """Testinfra's view of it, over one SSH connection."""
         shared = ["-o ControlMaster=auto", f"-o ControlPath={self._folder}/ssh", "-o ControlPersist=60"]
         extra = " ".join([*self._ssh_options(), *shared])
-        return testinfra.get_host(f"ssh://root@{self._wire.address}:{self._wire.port}", ssh_extra_args=extra)
+        return testinfra.get_host(f"ssh://root@127.0.0.1:{self._port}", ssh_extra_args=extra)
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._process is not None:
