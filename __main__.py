@@ -1,4 +1,4 @@
-"""Stele's Pulumi program: settings in; one release, one environment or one customer's storage out."""
+"""Stele's Pulumi program: settings in; one release, environment, cluster or customer's storage out."""
 
 from components import startup
 
@@ -11,6 +11,7 @@ if pulumi.Config().get("kind") in {None, "environment"}:
     startup.wake_state()
 
 from components.boundary import read_settings  # noqa: E402
+from components.cluster_settings import ClusterSettings  # noqa: E402
 from components.settings import EnvironmentSettings, ReleaseSettings  # noqa: E402
 
 settings = read_settings()
@@ -24,6 +25,10 @@ elif isinstance(settings, ReleaseSettings):
     from components.factory import Factory
 
     outputs = Factory(settings.product, settings).outputs
+elif isinstance(settings, ClusterSettings):
+    from components.cluster import Cluster
+
+    outputs = Cluster(pulumi.get_stack(), settings).outputs
 else:
     from components.worm_storage import WormStorage
 

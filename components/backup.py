@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_command as command
-import pulumi_docker as docker
 
 from components.backup_status import Status
 from components.boundary import CHECKOUT
@@ -45,7 +44,7 @@ class BackupArgs:
     schema: Mapping[str, int]
     vanilla: str | None
     runtimes: Mapping[str, RuntimeRelease]
-    volumes: Mapping[str, docker.Volume]
+    volumes: Mapping[str, Mount]
 
 
 class Backup(pulumi.ComponentResource):
@@ -60,7 +59,7 @@ class Backup(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: BackupArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("stele:backup:Backup", name, None, opts)
-        mounts = [Mount(target=f"{VOLUMES}/{key}", volume=volume) for key, volume in sorted(args.volumes.items())]
+        mounts = [volume.at(f"{VOLUMES}/{key}") for key, volume in sorted(args.volumes.items())]
         if args.passage:
             mounts.append(Mount(target=PASSAGE, folder=args.passage))
         own = replace(

@@ -11,6 +11,7 @@ from typing import NoReturn
 import pulumi
 from pulumi.runtime.config import CONFIG, is_config_secret
 
+from components.cluster_settings import ClusterSettings
 from components.settings import NAME, EnvironmentSettings, ReleaseSettings, SettingsError, parse
 from components.storage_settings import StorageSettings
 
@@ -20,7 +21,7 @@ _ENGINE_PATIENCE = 5  # seconds
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
-def read_settings() -> ReleaseSettings | EnvironmentSettings | StorageSettings:
+def read_settings() -> ReleaseSettings | EnvironmentSettings | StorageSettings | ClusterSettings:
     """The validated settings of this stack; a bad value ends the program with its one line and no object declared."""
     stack = pulumi.get_stack()
     if not NAME.fullmatch(stack) or len(stack) > STACK_NAME_LENGTH or stack == RESERVED:

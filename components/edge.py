@@ -82,7 +82,7 @@ def _gate(args: EdgeArgs, door: ImmutableService) -> ImmutableServiceArgs:
     return replace(
         args.service,
         recipe=replace(recipe, volume=None, stop=replace(recipe.stop, signal="SIGTERM", drain=0, grace=10)),
-        sizing=_GATE_SIZING,
+        sizing=replace(_GATE_SIZING, replicas=args.service.sizing.replicas),  # one beside each
         network=args.host_network,
         files={_GATE_FILE: "".join(f"{key}={value}\n" for key, value in properties.items())},
         secrets=(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,14 +15,17 @@ from components import change, swarm
 from components.backup import STORAGE_SECRET, Backup, BackupArgs, passage_to, source_of
 from components.backup_status import Question
 from components.boundary import stop
+from components.cluster_reference import Placement, ground_of
 from components.configuration import Configurations
 from components.edge import Edge, EdgeArgs
 from components.immutable_service import ImmutableService, ImmutableServiceArgs, MountedSecret, generation_port
 from components.installation import Installation, InstallationArgs
 from components.manifest import RuntimeRelease, fingerprint
+from components.recipe import Sizing
 from components.release_store import ReleaseError
 from components.resolution import check_backups, check_schema, resolve, wanted_of
 from components.settings import EnvironmentSettings, SettingsError
+from components.shared_folder import SharedFolder, SharedFolderArgs
 from components.storage_reference import account_of, vendor_of
 from components.swarm import Mount
 from components.witness import Witness
@@ -33,6 +36,10 @@ ENVIRONMENT_FILE = "/etc/stele/environment.properties"
 def secret_fingerprint(environment: str, name: str, value: str) -> str:
     """A name for a secret's content that does not help to guess it: scrypt (RFC 7914), 40 bits kept."""
     return hashlib.scrypt(value.encode(), salt=f"{environment}/{name}".encode(), n=2**11, r=8, p=1, dklen=5).hex()
+
+
+def _after(generation: ImmutableServiceArgs, more: Sequence[pulumi.Resource]) -> ImmutableServiceArgs:
+    return replace(generation, after=(*generation.after, *more))
 
 
 class Environment(pulumi.ComponentResource):
@@ -53,6 +60,7 @@ class Environment(pulumi.ComponentResource):
             account = account_of("storage", settings.storage) if settings.storage else None
             if account is not None:
                 settings = replace(settings, secrets={**settings.secrets, STORAGE_SECRET: account.credential})
+            self._ground = ground_of(settings, account)
             self._passage = passage_to(account) if account is not None else None
             manifest, active = resolve(settings)
             check_schema(settings, manifest, before := change.recorded_now(name))
@@ -80,7 +88,9 @@ class Environment(pulumi.ComponentResource):
         )
         needed = {secret for runtime in active.values() for secret in runtime.recipe.secrets}
         secrets = {key: self._secret(key, settings.secrets[key]) for key in sorted(needed)}
-        volumes = {key: self._volume(runtime) for key, runtime in active.items() if runtime.recipe.volume}
+        stateful = {key: runtime for key, runtime in active.items() if runtime.recipe.volume}
+        self._folders = self._shared(stateful)
+        volumes = {key: self._volume(runtime) for key, runtime in stateful.items()}
         generations = {
             key: self._generation(runtime, network, secrets, volumes.get(key)) for key, runtime in active.items()
         }
@@ -88,21 +98,21 @@ class Environment(pulumi.ComponentResource):
         installation = self._installation(str(before.get("incarnation", ""))) if account is not None else None
         recorded = (installation.resource,) if installation else ()
         runners = {
-            key: self._backup(key, replace(generations[key], after=recorded), active, volumes)
+            key: self._backup(key, _after(generations[key], recorded), active, volumes)
             for key, runtime in active.items()
             if runtime.recipe.tasks
         }
         # What the data must be is done before anything uses it.
         loaded = tuple(backup.loaded for backup in runners.values())
         behind = {
-            key: ImmutableService(key, replace(generations[key], after=loaded), self._child)
+            key: ImmutableService(key, _after(generations[key], loaded), self._child)
             for key, runtime in active.items()
             if not runtime.recipe.front and not runtime.recipe.tasks
         }
         healthy = tuple(each.resource for each in behind.values())
         # The door moves last: it announces the version, so everything behind it is that version and healthy.
         doors = {
-            key: self._edge(key, replace(generations[key], after=healthy), active)
+            key: self._edge(key, _after(generations[key], healthy), active)
             for key, runtime in active.items()
             if runtime.recipe.front
         }
@@ -125,39 +135,73 @@ class Environment(pulumi.ComponentResource):
         )
         return MountedSecret(name=key, content=content, resource=resource)
 
-    def _volume(self, runtime: RuntimeRelease) -> docker.Volume:
-        return docker.Volume(
+    def _shared(self, stateful: Mapping[str, RuntimeRelease]) -> dict[str, SharedFolder]:
+        """Where every host of the cluster has the same folder: a folder in it for each that has data."""
+        if self._ground.state is None:
+            return {}
+        return {
+            key: SharedFolder(
+                f"{key}-data",
+                SharedFolderArgs(
+                    parent=self._ground.state,
+                    name=f"{self._name}-{key}-data",
+                    image=runtime.image(self._settings.registry),
+                ),
+                self._child,
+            )
+            for key, runtime in stateful.items()
+        }
+
+    def _volume(self, runtime: RuntimeRelease) -> Mount:
+        """Its data, as its owner sees it."""
+        target = runtime.recipe.volume or ""
+        if folder := self._folders.get(runtime.name):
+            return Mount(target=target, folder=folder.path, own=True)
+        volume = docker.Volume(
             f"{runtime.name}-data",
             name=f"{self._name}-{runtime.name}-data",
             labels=swarm.labels(docker.VolumeLabelArgs, self._name),
             # `pulumi destroy` must not destroy data: the next `up` finds the volume by its name.
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True, ignore_changes=["labels"]),
         )
+        return Mount(target=target, volume=volume, own=True)
 
     def _generation(
         self,
         runtime: RuntimeRelease,
         network: docker.Network,
         secrets: Mapping[str, MountedSecret],
-        volume: docker.Volume | None,
+        volume: Mount | None,
     ) -> ImmutableServiceArgs:
         # Nothing of one runtime alone: the same content is one object. What a runtime needs answers under its own name.
         properties = {"ENVIRONMENT": self._name, "DRAIN_SECONDS": str(runtime.recipe.stop.drain)}
         if self._account is not None and volume is not None and not runtime.recipe.tasks:
             properties["LOAD"] = "required"  # an empty volume may be one that is still to be loaded
+        sizing, placement = self._place(runtime)
         return ImmutableServiceArgs(
             environment=self._name,
             image=runtime.image(self._settings.registry),
             recipe=runtime.recipe,
-            sizing=runtime.recipe.sizing[self._settings.size_of(runtime.name)],
+            sizing=sizing,
+            placement=placement,
+            after=tuple(folder.resource for folder in self._folders.values()),
             network=network.id,
             configurations=self._configurations,
             files={ENVIRONMENT_FILE: "".join(f"{key}={value}\n" for key, value in sorted(properties.items()))},
             secrets=tuple(secrets[key] for key in runtime.recipe.secrets),
-            mounts=(Mount(target=runtime.recipe.volume or "", volume=volume, own=True),) if volume else (),
+            mounts=(volume,) if volume else (),
             window=self._settings.window,
             witness=self._witness,
         )
+
+    def _place(self, runtime: RuntimeRelease) -> tuple[Sizing, Placement]:
+        """How many of it run, and where."""
+        sizing = runtime.recipe.sizing[self._settings.size_of(runtime.name)]
+        if runtime.recipe.tasks:  # it reads what others have
+            return sizing, self._ground.of_volumes()
+        if runtime.recipe.front:
+            return self._ground.of_front(sizing)
+        return self._ground.of_stateful(sizing) if runtime.recipe.volume else self._ground.of_stateless(sizing)
 
     def _installation(self, before: str) -> Installation:
         """The release and the stack's exact configuration, in the customer's account."""
@@ -179,7 +223,7 @@ class Environment(pulumi.ComponentResource):
         key: str,
         generation: ImmutableServiceArgs,
         active: Mapping[str, RuntimeRelease],
-        volumes: Mapping[str, docker.Volume],
+        volumes: Mapping[str, Mount],
     ) -> Backup:
         assert self._account is not None, "resolve leaves task runners out without an account"
         args = BackupArgs(

@@ -15,6 +15,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components import swarm
+from components.cluster_reference import Placement
 from components.configuration import Configurations
 from components.manifest import digest_of, fingerprint
 from components.recipe import Recipe, Sizing
@@ -54,8 +55,9 @@ class ImmutableServiceArgs:
     host's packet filter. ``window`` (seconds) replaces the recipe's. ``command`` and ``health`` replace the image's
     entry point and the health hook. ``mounts``: its own volume, and what a task runner sees of others. ``publish`` puts
     the front door's port on a host port of this generation's own; ``serving``: the one of the generation that serves
-    now, by its service's name. ``after``: what is there before this one is created, and deleted only when it is gone
-    (`depends_on` of a component does not reach its children). ``witness`` tells why a creation failed.
+    now, by its service's name. ``placement``: on which hosts of a cluster. ``after``: what is there before this one is
+    created, and deleted only when it is gone (`depends_on` of a component does not reach its children). ``witness``
+    tells why a creation failed.
     """
 
     environment: str
@@ -73,11 +75,15 @@ class ImmutableServiceArgs:
     publish: bool = False
     serving: Mapping[str, int] = field(default_factory=dict)
     on_host: bool = False
+    placement: Placement = field(default_factory=Placement)
     after: Sequence[pulumi.Resource] = ()
     witness: Witness | None = None
 
     def specification(self) -> dict[str, object]:
         """Everything that makes this generation what it is, in plain form; secrets only by fingerprint."""
+        where = self.placement.to_json()
+        # The owner's volume goes by its name, which is the runtime's.
+        mounts = [str(mount) for mount in self.mounts if mount.folder or not mount.own]
         return {
             "shape": swarm.SHAPE,
             "image": self.image,
@@ -90,7 +96,7 @@ class ImmutableServiceArgs:
             "health": list(self.health),
             "publish": self.publish,
             "on_host": self.on_host,
-        } | ({"mounts": more} if (more := [str(mount) for mount in self.mounts if not mount.own]) else {})
+        } | {key: value for key, value in (("mounts", mounts), ("placement", where)) if value}
 
 
 class ImmutableService(pulumi.ComponentResource):
@@ -138,6 +144,7 @@ class ImmutableService(pulumi.ComponentResource):
                 ),
                 networks_advanceds=[swarm.network(args.network, None if args.on_host else name)],
                 resources=swarm.resources(args.sizing),
+                placement=swarm.placement(args.placement),
                 restart_policy=swarm.RESTART,
             ),
             opts=pulumi.ResourceOptions(

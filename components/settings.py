@@ -1,7 +1,8 @@
 """The typed, validated stack configuration: read once, before any resource is declared.
 
-A stack is the factory (``stele:kind: release``), one environment (the default) or one customer's WORM storage
-(``stele:kind: storage``; its keys are in ``storage_settings.py``). Every key, its meaning and what it allows is listed
+A stack is the factory (``stele:kind: release``), one environment (the default), one customer's WORM storage
+(``stele:kind: storage``; its keys are in ``storage_settings.py``) or the hosts that environments run on (``stele:kind:
+cluster``, ``cluster_settings.py``). Every key, its meaning and what it allows is listed
 in :data:`KEYS`; anything else is an error of one line that names the key, the value and what is allowed.
 """
 
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 if TYPE_CHECKING:
+    from components.cluster_settings import ClusterSettings
     from components.storage_settings import StorageSettings
 
 VERSION = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
@@ -24,16 +26,18 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,38}")
 DNS_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 REGISTRY = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:\d{1,5})?(/[a-z0-9._-]+)*")
 BACKUP = re.compile(rf"newest|vanilla|({NAME.pattern}/)?(newest|\d{{4}}-\d\d-\d\dT\d\d-\d\d-\d\dZ)")
+FOLDER = re.compile(r"(/[A-Za-z0-9._-]+)+")
 ZONES = Path("/usr/share/zoneinfo")
 SECRET = re.compile(r"[\x21-\x7e]{8,128}")
 
 
 class Kind(StrEnum):
-    """What a stack declares: one release (the factory), one environment, or one customer's WORM storage."""
+    """What a stack declares: one release (the factory), one environment, one customer's WORM storage, or the hosts."""
 
     RELEASE = "release"
     ENVIRONMENT = "environment"
     STORAGE = "storage"
+    CLUSTER = "cluster"
 
 
 class Size(StrEnum):
@@ -86,6 +90,8 @@ class EnvironmentSettings:
     registry: str
     releases: str
     product: str
+    cluster: str | None = None  # the cluster stack whose hosts it runs on; None: the one engine at DOCKER_HOST
+    state: str | None = None  # the folder, the same one on every host of the cluster, that holds the volumes
     storage: str | None = None  # the storage stack of the account where backups go; None: there are none
     restore: str = "newest"  # what is loaded into volumes that are empty: newest, vanilla, or [stack/]name of a backup
     timezone: str = "UTC"
@@ -210,6 +216,7 @@ _COMMON: dict[str, Callable[[str, str], Any]] = {
     "releases": _store,
     "vendor": _match(NAME, "the name of a storage stack, e.g. vendor-storage"),
 }
+CLUSTER_COMMON = _COMMON
 RELEASE_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {"name": _name, "host": _switch}
 ENVIRONMENT_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {
     "runtimes": _names,
@@ -218,19 +225,21 @@ ENVIRONMENT_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {
     "port": _port,
     "exposure": _member(Exposure),
     "window": _integer(5, 3600),
+    "cluster": _match(NAME, "the name of a cluster stack, e.g. cluster"),
+    "state": _match(FOLDER, "the absolute path of a folder that every host of the cluster has, e.g. /srv/stele"),
     "storage": _match(NAME, "the name of a storage stack"),
     "restore": _match(BACKUP, "newest, vanilla, or a backup [of another stack]: [STACK/]2026-11-25T02-00-00Z"),
     "timezone": _timezone,
     "fenced": _switch,
 }
-KEYS = {Kind.RELEASE: RELEASE_KEYS, Kind.ENVIRONMENT: ENVIRONMENT_KEYS}  # of storage: components/storage_settings.py
+KEYS = {Kind.RELEASE: RELEASE_KEYS, Kind.ENVIRONMENT: ENVIRONMENT_KEYS}  # of the others: in their modules
 # Which secrets an environment needs is the release's affair: runtimes name them (`secrets:` in runtime.yaml).
 SECRET_KEY = re.compile(r"[a-z][a-z0-9-]{0,30}-(password|secret|token|key)")
 
 
 def parse(
     raw: Mapping[str, str], *, defaults: Mapping[str, str], secret_keys: frozenset[str] | None = None
-) -> ReleaseSettings | EnvironmentSettings | StorageSettings:
+) -> ReleaseSettings | EnvironmentSettings | StorageSettings | ClusterSettings:
     """Validate one stack's configuration.
 
     ``raw`` maps keys without the ``stele:`` prefix to the text Pulumi hands over (lists and objects as JSON).
@@ -242,6 +251,10 @@ def parse(
         from components import storage_settings  # it takes its parsers from here
 
         return storage_settings.parse(raw, defaults=defaults)
+    if kind is Kind.CLUSTER:
+        from components import cluster_settings  # so does it
+
+        return cluster_settings.parse(raw, defaults=defaults)
     keys = KEYS[kind]
     takes_secrets = kind is Kind.ENVIRONMENT
     for key in sorted(raw):
@@ -269,7 +282,10 @@ def _environment(
         "sizing": {"default": Size.S},
         "dns": ("localhost",),
         "port": 8080,
-        "exposure": Exposure.LOOPBACK,
+        # Callers of a cluster are on other machines.
+        "exposure": Exposure.ALL if values.get("cluster") else Exposure.LOOPBACK,
         "window": None,
     }
+    if values.get("state") and not values.get("cluster"):
+        raise SettingsError("state", values["state"], "nothing without cluster; pulumi config rm state")
     return EnvironmentSettings(**(optional | values), secrets=secrets)

@@ -43,7 +43,7 @@ def account_of(key: str, stack: str) -> Account:
     declared, and names of content can be made of them.
     """
     mend = f"a storage stack that is up: pulumi up -s {stack}"
-    return account_from(key, stack, _outputs(key, stack, mend), mend)
+    return account_from(key, stack, outputs_of(key, stack, mend), mend)
 
 
 def vendor_of(stack: str | None) -> Account | None:
@@ -54,11 +54,12 @@ def vendor_of(stack: str | None) -> Account | None:
     if stack is None:
         return None
     mend = f"a storage stack that is up: pulumi up -s {stack}"
-    outputs = _outputs("vendor", stack, mend)
+    outputs = outputs_of("vendor", stack, mend)
     return account_from("vendor", stack, outputs.get("vendor") or outputs, mend)
 
 
-def _outputs(key: str, stack: str, mend: str) -> Mapping[str, Any]:
+def outputs_of(key: str, stack: str, mend: str) -> Mapping[str, Any]:
+    """The outputs of another stack, read at once; ``key`` is the setting that names it. Raises SettingsError."""
     own = f"{pulumi.get_organization()}/{pulumi.get_project()}/{stack}"
     try:
         answer: Any = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": own}).value

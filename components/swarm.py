@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import pulumi
 import pulumi_docker as docker
 
+from components.cluster_reference import Placement
 from components.recipe import Recipe, Sizing
 
 # Part of every generation's fingerprint: raise it with any change below that alters what a service is, or running
@@ -18,6 +19,7 @@ SHAPE = 3
 HEALTH_HOOK = "/opt/stele/health"
 RUNTIME_USER = "10001"
 STACK_LABEL = "stele.stack"
+HOST_LABEL = "stele.host"  # of a node: which host of the cluster it is (hosts/roll.py sets it)
 CHECKOUT_LABEL = "stele.checkout"  # whose platform this is, where several checkouts share one engine
 
 # Durations are written the way the engine prints them: otherwise every plan shows a change (pulumi-docker#1285).
@@ -34,6 +36,10 @@ class Mount:
     volume: docker.Volume | None = None
     folder: str | None = None
     own: bool = False
+
+    def at(self, target: str) -> Mount:
+        """The same thing, as somebody else sees it."""
+        return replace(self, target=target, own=False)
 
     def __str__(self) -> str:
         return f"{self.folder or 'volume'}:{self.target}"
@@ -66,6 +72,16 @@ def endpoint(published: int | None, target: int) -> docker.ServiceEndpointSpecAr
 def network(network_id: pulumi.Input[str], alias: str | None) -> docker.ServiceTaskSpecNetworksAdvancedArgs:
     """A network by id (by name, a refresh plans a replacement), with the alias that all generations share."""
     return docker.ServiceTaskSpecNetworksAdvancedArgs(id=network_id, aliases=[alias] if alias else None)
+
+
+def placement(where: Placement) -> docker.ServiceTaskSpecPlacementArgs | None:
+    """Where the tasks run; None for anywhere."""
+    if not where.to_json():
+        return None
+    return docker.ServiceTaskSpecPlacementArgs(
+        constraints=[f"node.labels.{HOST_LABEL}=={where.pinned}"] if where.pinned else None,
+        max_replicas=1 if where.spread else None,
+    )
 
 
 def resources(sizing: Sizing) -> docker.ServiceTaskSpecResourcesArgs:

@@ -18,8 +18,8 @@ from bench.lab import ground
 from bench.lab.door import Door
 from bench.lab.swarm import Swarm
 from bench.lab.workspace import BACKUP_SECRETS, Stack, Workspace, wait_until
-from commands.second_engine import _pids_of
 from commands.site import lose
+from hosts.namespaced_engine import pids_of
 from tests.conftest import BASE
 
 PORT, BESIDE = 18081, 18082
@@ -199,7 +199,7 @@ def test_the_drill_brings_the_stack_back_on_a_second_engine_and_a_move_loses_not
         done = ground.run(*command, *more, env=workspace.env, cwd=workspace.folder)
         assert "200 of 200 orders from before the backup are there" in done.stdout
         assert lost in done.stdout
-        assert _pids_of(workspace.folder / ".stele" / "drill") == []  # a lost host runs nothing any more
+        assert pids_of(workspace.folder / ".stele" / "drill") == []  # a lost host runs nothing any more
         # The drill took the account over, with new keys.
         workspace.pulumi("up", "--refresh", "--yes", "--skip-preview", "-s", STORAGE)
         workspace.pulumi("stack", "init", NAME, "--no-select")

@@ -53,8 +53,8 @@ def happened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(Site, "orders", orders)
     monkeypatch.setattr(Site, "runner", runner)
     monkeypatch.setattr(Site, "destroy", lambda _: done.append("destroy"))
-    monkeypatch.setattr("commands.second_engine.os.geteuid", lambda: 0)
-    monkeypatch.setattr("commands.second_engine.shutil.which", lambda name, path: f"/usr/sbin/{name}")
+    monkeypatch.setattr("hosts.namespaced_engine.os.geteuid", lambda: 0)
+    monkeypatch.setattr("hosts.namespaced_engine.shutil.which", lambda name, path: f"/usr/sbin/{name}")
     # Should a check be missed, no real engine is started by a test.
     monkeypatch.setattr("commands.second_engine.SecondEngine.start", lambda _: pytest.fail(f"too late, after {done}"))
     monkeypatch.setattr(sys, "argv", ["make drill"])
@@ -66,9 +66,9 @@ def happened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 def test_who_is_not_root_loses_nothing(
     happened: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("commands.second_engine.os.geteuid", lambda: 1000)
+    monkeypatch.setattr("hosts.namespaced_engine.os.geteuid", lambda: 1000)
     assert drill.main() == 1
-    told = "drill: a second engine needs root (network namespaces): sudo, or a machine of your own\n"
+    told = "drill: the second engine needs root (network namespaces): sudo, or a machine of your own\n"
     assert (capsys.readouterr().err, happened) == (told, [])
 
 
@@ -76,7 +76,7 @@ def test_who_is_not_root_loses_nothing(
 def test_where_a_program_is_missing_nothing_is_lost(
     program: str, happened: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("commands.second_engine.shutil.which", lambda name, path: None if name == program else name)
+    monkeypatch.setattr("hosts.namespaced_engine.shutil.which", lambda name, path: None if name == program else name)
     assert drill.main() == 1
     told = f"drill: {program} is not installed: apt-get install iproute2 util-linux docker.io haproxy\n"
     assert (capsys.readouterr().err, happened) == (told, [])

@@ -1,0 +1,162 @@
+"""Hosts to try a cluster with, on one machine: a Docker engine each, in a network namespace, on a wire of their own.
+
+They are what hosts are to a Swarm: an engine, an address, images and volumes of their own. They are not machines: they
+share this one's kernel, and an image of a host is not needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from hosts.machines import Machine
+from hosts.namespaced_engine import EngineError, NamespacedEngine, do
+from hosts.wanted import HostError, Wanted
+
+
+def _short(*words: str) -> str:
+    """A name for the kernel, which takes at most 15 characters."""
+    return hashlib.sha256("/".join(words).encode()).hexdigest()[:9]
+
+
+class Switch:
+    """The wire between the hosts of one cluster: a bridge in a name space of its own, where no packet filter is.
+
+    In this machine's own, Docker's rules would be asked about what crosses it. This machine has the last address.
+    """
+
+    def __init__(self, cluster: str, subnet: str) -> None:
+        self._name = f"stele-{cluster}-wire"
+        self._id = _short(cluster, "wire")
+        self._net = ipaddress.ip_network(subnet)
+
+    def ensure(self) -> None:
+        """Make it, unless it is there. Raises EngineError when the subnet is somebody else's."""
+        if Path(f"/run/netns/{self._name}").exists() and Path(f"/sys/class/net/st{self._id}").exists():
+            return
+        self.remove()
+        routes = subprocess.run(["ip", "-j", "route"], capture_output=True, text=True, check=True).stdout
+        for route in json.loads(routes):
+            with suppress(ValueError):
+                if route["dst"] != "default" and self._net.overlaps(ipaddress.ip_network(route["dst"])):
+                    raise EngineError(
+                        f"stele:subnet: {self._net} is in use here ({route['dst']} on {route['dev']}); "
+                        "pulumi config set subnet <another one>"
+                    )
+        do("ip", "netns", "add", self._name)
+        do("ip", "-n", self._name, "link", "add", "wire", "type", "bridge")
+        do("ip", "-n", self._name, "link", "set", "wire", "up")
+        do("ip", "link", "add", f"st{self._id}", "type", "veth", "peer", "name", "machine", "netns", self._name)
+        do("ip", "-n", self._name, "link", "set", "machine", "master", "wire", "up")
+        last = self._net.broadcast_address - 1
+        do("ip", "address", "add", f"{last}/{self._net.prefixlen}", "dev", f"st{self._id}")
+        do("ip", "link", "set", f"st{self._id}", "up")
+
+    def plug(self, name_space: str, address: str) -> None:
+        """Give an engine's name space an address on it."""
+        port = f"p{_short(name_space)}"
+        subprocess.run(["ip", "-n", self._name, "link", "delete", port], capture_output=True, check=False)
+        do("ip", "-n", name_space, "link", "add", "eth0", "type", "veth", "peer", "name", port, "netns", self._name)
+        do("ip", "-n", self._name, "link", "set", port, "master", "wire", "up")
+        do("ip", "-n", name_space, "address", "add", f"{address}/{self._net.prefixlen}", "dev", "eth0")
+        do("ip", "-n", name_space, "link", "set", "eth0", "up")
+
+    def cut(self, name_space: str, *, cut: bool) -> None:
+        """Cut an engine off from all others, and from this machine, or mend that."""
+        do("ip", "-n", self._name, "link", "set", f"p{_short(name_space)}", "down" if cut else "up")
+
+    def remove(self) -> None:
+        """Take it away."""
+        if Path(f"/run/netns/{self._name}").exists():
+            subprocess.run(["ip", "netns", "delete", self._name], check=False)
+        subprocess.run(["ip", "link", "delete", f"st{self._id}"], capture_output=True, check=False)
+
+
+class LocalEngine(NamespacedEngine):
+    """The engine of one host."""
+
+    what = "the engine"
+
+    def __init__(self, name: str, folder: Path, registry: str, switch: Switch, machine: Mapping[str, str]) -> None:
+        super().__init__(name, folder, registry)
+        self._switch, self._machine = switch, machine
+
+    def wire(self) -> None:
+        """Plug it in. What it is is written first: an engine that a kill leaves behind is known."""
+        (self.folder / "host.json").write_text(json.dumps(dict(self._machine)))
+        self._switch.ensure()
+        self._switch.plug(self.name, self._machine["address"])
+
+    def cut(self, *, cut: bool) -> None:
+        """Cut it off from everybody, as by a broken wire, or mend that."""
+        self._switch.cut(self.name, cut=cut)
+
+    def configuration(self) -> dict[str, object]:
+        """What its daemon.json says."""
+        return {
+            "log-opts": {"max-size": "10m", "max-file": "3"},
+            "shutdown-timeout": 40,
+        }
+
+
+class LocalMachines:
+    """The engines of one cluster. Each has a folder with its data and a ``host.json`` that says what it is."""
+
+    def __init__(self, cluster: str, subnet: str, root: Path) -> None:
+        self._cluster, self._root, self._subnet = cluster, root / cluster, subnet
+        self._switch = Switch(cluster, subnet)
+
+    def all(self) -> Sequence[Machine]:
+        """Every engine."""
+        plain = (json.loads(path.read_text()) for path in sorted(self._root.glob("*/host.json")))
+        return [Machine(**each, engine=self.engine(each["name"], each["generation"]).host) for each in plain]
+
+    def find(self, name: str, generation: str) -> Machine | None:
+        """One of them, when it answers."""
+        own = [each for each in self.all() if (each.name, each.generation) == (name, generation)]
+        return own[0] if own and self.engine(name, generation).answers() else None
+
+    def bring_up(self, wanted: Wanted) -> Machine:
+        """Start an engine that is empty."""
+        self.take_away(wanted.name, wanted.generation)
+        address = self._free_address()
+        engine = self.engine(wanted.name, wanted.generation, address)
+        try:
+            engine.start()
+        except EngineError as error:
+            raise HostError(str(error)) from error
+        return Machine(wanted.name, wanted.generation, address, engine.host)
+
+    def take_away(self, name: str, generation: str) -> None:
+        """Kill the engine and remove what it kept; the last one takes the wire along."""
+        self.engine(name, generation).remove()
+        if self._root.exists() and not any(self._root.iterdir()):
+            self._switch.remove()
+            self._root.rmdir()
+
+    def console(self, name: str, generation: str) -> list[str]:
+        """What the engine said last."""
+        return self.engine(name, generation).console()
+
+    def engine(self, name: str, generation: str, address: str = "") -> LocalEngine:
+        """One of them, whether or not it is there."""
+        registry = os.environ.get("STELE_REGISTRY", "127.0.0.1:5001")
+        machine = {"name": name, "generation": generation, "address": address}
+        label, folder = f"{self._cluster}-{name}-{generation}", self._root / f"{name}-{generation}"
+        return LocalEngine(label, folder, registry, self._switch, machine)
+
+    def _free_address(self) -> str:
+        """The one after the last that is in use: one just given up is still known to others by its old wire."""
+        free = [str(address) for address in list(ipaddress.ip_network(self._subnet).hosts())[:-1]]  # last: this machine
+        taken = {machine.address for machine in self.all()}
+        after = max((free.index(address) + 1 for address in taken if address in free), default=0)
+        for address in [*free[after:], *free[:after]]:
+            if address not in taken:
+                return address
+        raise HostError(f"stele:subnet: {self._subnet} has no free address; pulumi config set subnet <a larger one>")

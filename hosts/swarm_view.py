@@ -1,0 +1,210 @@
+"""A Swarm as its managers see it, through whichever of them answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+import docker
+from docker.errors import APIError, DockerException
+
+from hosts.wanted import HostError, Role
+
+HOST_LABEL, GENERATION_LABEL = "stele.host", "stele.generation"
+STACK_LABEL = "stele.stack"  # of a service: whose it is (components/swarm.py sets it)
+# What a service had before its tasks were doubled, on the node that they leave: a killed roll is continued from there.
+BEFORE_LABEL = "stele.before."
+PATIENCE = 60  # seconds in which a Swarm finds a new leader, at the latest
+HEARTBEAT = 3  # seconds: a node counts as lost after three without one, where Swarm's own default makes it 15 s
+DONE = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+def connect(engine: str, timeout: int = 30) -> Any:
+    """A client of an engine, by its DOCKER_HOST."""
+    return docker.DockerClient(base_url=engine, timeout=timeout, use_ssh_client=engine.startswith("ssh://"))
+
+
+def state_of(engine: str) -> Json:
+    """What an engine says of its Swarm: LocalNodeState, NodeID, ControlAvailable. Raises DockerException or OSError."""
+    client = connect(engine, 10)
+    try:
+        return dict(client.info()["Swarm"])
+    finally:
+        client.close()
+
+
+class SwarmView:
+    """The managers' view. ``engines``: DOCKER_HOSTs of hosts that may be managers."""
+
+    def __init__(self, cluster: str, engines: Sequence[str]) -> None:
+        self._cluster, self._engines = cluster, list(engines)
+
+    def exists(self) -> bool:
+        """Whether any of the engines is in a Swarm."""
+        for engine in self._engines:
+            with suppress(DockerException, OSError):
+                if state_of(engine)["LocalNodeState"] not in {"inactive", ""}:
+                    return True
+        return False
+
+    def ask(self, what: Callable[[Any], T]) -> T:
+        """Ask a manager; another one when it is gone, and again while they choose a leader. Raises HostError."""
+        deadline, last = time.monotonic() + PATIENCE, "none is known"
+        while True:
+            for engine in list(self._engines):
+                try:
+                    client = connect(engine)
+                    try:
+                        return what(client.api)
+                    finally:
+                        client.close()
+                except APIError as error:
+                    if error.status_code not in {500, 503}:  # of no leader, of no manager
+                        raise
+                    last = f"{engine}: {' '.join(str(error.explanation).split())}"
+                except (DockerException, OSError) as error:
+                    last = f"{engine}: {' '.join(str(error).split())}"
+            if time.monotonic() > deadline:
+                raise HostError(
+                    f"no manager of cluster {self._cluster} answers ({last}): bring most of them back, or "
+                    f"`pulumi destroy -s {self._cluster}` and `pulumi up`"
+                )
+            time.sleep(0.5)
+
+    def without(self, engine: str) -> SwarmView:
+        """The same view, asked of others."""
+        return SwarmView(self._cluster, [each for each in self._engines if each != engine])
+
+    # -- nodes --------------------------------------------------------------------------------------------------------
+
+    def nodes(self) -> list[Json]:
+        """Every node."""
+        return list(self.ask(lambda api: api.nodes()))
+
+    def node(self, identity: str) -> Json | None:
+        """One of them."""
+        return next((node for node in self.nodes() if node["ID"] == identity), None)
+
+    def tokens(self) -> Mapping[Role, str]:
+        """What lets a host join, by role."""
+        tokens = self.ask(lambda api: api.inspect_swarm())["JoinTokens"]
+        return {Role.MANAGER: tokens["Manager"], Role.WORKER: tokens["Worker"]}
+
+    def managers(self) -> list[Json]:
+        """The managers that others reach."""
+        return [node for node in self.nodes() if (node.get("ManagerStatus") or {}).get("Reachability") == "reachable"]
+
+    def change_node(self, identity: str, change: Callable[[Json], None]) -> None:
+        """Change a node's specification; again when somebody else changed it meanwhile."""
+
+        def update(api: Any) -> None:
+            for _ in _tries():
+                node = api.inspect_node(identity)
+                spec = node["Spec"]
+                before = str(spec)
+                change(spec)
+                if str(spec) == before:
+                    return
+                with _out_of_sequence():
+                    api.update_node(identity, node["Version"]["Index"], spec)
+                    return
+
+        self.ask(update)
+
+    def label(self, identity: str, labels: Mapping[str, str | None]) -> None:
+        """Set labels of a node, or take those away that are None."""
+
+        def change(spec: Json) -> None:
+            own = spec.setdefault("Labels", {}) or {}
+            spec["Labels"] = {k: v for k, v in (own | dict(labels)).items() if v is not None}
+
+        self.change_node(identity, change)
+
+    def set_availability(self, identity: str, availability: str) -> None:
+        """``active``, ``pause`` (nothing new) or ``drain`` (nothing)."""
+        self.change_node(identity, lambda spec: spec.update(Availability=availability))
+
+    def remove_node(self, identity: str) -> None:
+        """Forget a node."""
+        with suppress(docker.errors.NotFound):
+            self.ask(lambda api: api.remove_node(identity, force=True))
+
+    # -- services -----------------------------------------------------------------------------------------------------
+
+    def services(self) -> list[Json]:
+        """Every service that has a number of replicas."""
+        return [each for each in self.ask(lambda api: api.services()) if "Replicated" in each["Spec"]["Mode"]]
+
+    def tasks(self, **filters: str) -> list[Json]:
+        """Tasks by ``node`` or ``service``."""
+        return list(self.ask(lambda api: api.tasks(filters)))
+
+    def running(self, service: str) -> int:
+        """How many tasks of a service run, and are healthy where they say so: Swarm waits for that."""
+        return sum(1 for task in self.tasks(service=service) if runs(task))
+
+    def scale(self, service: str, replicas: int) -> None:
+        """Change the number of tasks and nothing else: what runs stays what it is. Nothing where it is gone."""
+
+        def update(api: Any) -> None:
+            for _ in _tries():
+                found = next((each for each in api.services({"id": service}) if each["ID"] == service), None)
+                if found is None or found["Spec"]["Mode"]["Replicated"]["Replicas"] == replicas:
+                    return
+                spec = found["Spec"]
+                spec["Mode"]["Replicated"]["Replicas"] = replicas
+                # docker-py's own call rebuilds the specification; this one hands back what the engine gave.
+                url = api._url("/services/{0}/update", service)  # noqa: SLF001
+                with _out_of_sequence():
+                    answer = api._post_json(url, data=spec, params={"version": found["Version"]["Index"]})  # noqa: SLF001
+                    api._raise_for_status(answer)  # noqa: SLF001
+                    return
+
+        self.ask(update)
+
+    def tune(self) -> None:
+        """Let the Swarm notice a lost node sooner."""
+
+        def update(api: Any) -> None:
+            for _ in _tries():
+                swarm = api.inspect_swarm()
+                spec = swarm["Spec"]
+                wanted = HEARTBEAT * 1_000_000_000
+                if spec["Dispatcher"].get("HeartbeatPeriod") == wanted:
+                    return
+                spec["Dispatcher"]["HeartbeatPeriod"] = wanted
+                with _out_of_sequence():
+                    api.update_swarm(swarm["Version"]["Index"], swarm_spec=spec)
+                    return
+
+        self.ask(update)
+
+
+def runs(task: Json) -> bool:
+    """Whether a task does what it should."""
+    return bool(task["DesiredState"] == "running" and task["Status"]["State"] == "running")
+
+
+def ended(task: Json) -> bool:
+    """Whether a task is over."""
+    return task["Status"]["State"] in DONE
+
+
+def _tries() -> Iterator[int]:
+    yield from range(20)
+    raise HostError("the Swarm is changed by somebody else all the time; try again")
+
+
+@contextmanager
+def _out_of_sequence() -> Iterator[None]:
+    """Somebody else changed it meanwhile: ask again."""
+    try:
+        yield
+    except APIError as error:
+        if "out of sequence" not in str(error.explanation):
+            raise

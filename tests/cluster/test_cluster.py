@@ -1,0 +1,194 @@
+"""Three hosts: patched one after the other, lost one after the other, and nobody notices."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+import yaml
+
+from bench.lab.door import Door
+from bench.lab.workspace import wait_until
+from tests.cluster.balancer import CHECK_INTERVAL, FALL
+from tests.cluster.conftest import HOSTS, PATCHED, PUBLIC, Site
+from tests.conftest import BASE
+
+REQUESTS = int(os.environ.get("STELE_REQUESTS", "2000"))  # at least, while all hosts are patched
+BLIPS = int(os.environ.get("STELE_BLIPS", "4"))
+SWARMS_OWN = 15  # seconds until a Swarm counts a host as lost, by default
+
+
+def test_every_host_serves_and_data_is_the_same_behind_all(site: Site) -> None:
+    addresses = [machine.address for machine in site.machines.all()]
+    assert len(addresses) == len(HOSTS)
+    doors = [Door(f"http://{address}:{PUBLIC}") for address in addresses]
+    before = doors[0].get("/orders").json()["count"]
+    for door in doors:
+        assert door.order().status == 202
+    for door in doors:
+        wait_until("the orders", lambda door=door: door.get("/orders").json()["count"] == before + len(doors), 30)
+
+
+def test_tasks_are_spread(site: Site) -> None:
+    for service in site.view.services():
+        nodes = [task["NodeID"] for task in site.view.tasks(service=service["ID"]) if task["DesiredState"] == "running"]
+        assert len(set(nodes)) == len(nodes) == (3 if "-edge-" in service["Spec"]["Name"] else 2), service["Spec"][
+            "Name"
+        ]
+
+
+def test_refresh_finds_nothing_to_change(site: Site) -> None:
+    for stack in (site.cluster, site.product):
+        stack.up("--expect-no-changes")
+        stack.workspace.pulumi("refresh", "--yes", "--skip-preview", "-s", stack.name)
+        stack.preview("--expect-no-changes")
+        stack.up("--expect-no-changes")
+
+
+def test_all_hosts_are_patched_and_nobody_notices(site: Site) -> None:
+    old = {machine.generation for machine in site.machines.all()}
+    shape = site.shape()
+    with site.load() as load:
+        site.cluster.up(version=PATCHED)
+        wait_until("requests enough", lambda: load.so_far() >= REQUESTS, 1200, 1)
+    load.assert_spotless()
+    print(f"\npatched three hosts: {load.report['requests']} requests, {load.report['failed']} failed")
+    now = {machine.generation for machine in site.machines.all()}
+    assert len(site.machines.all()) == len(HOSTS)
+    assert not now & old
+    assert [node["Spec"]["Role"] for node in site.view.nodes()] == ["manager"] * 3
+    assert site.shape() == shape
+    site.await_whole()
+    # The environments' own stacks see nothing of it.
+    site.product.workspace.env["DOCKER_HOST"] = site.cluster.outputs()["engine"]
+    site.product.workspace.pulumi("refresh", "--yes", "--skip-preview", "-s", site.product.name)
+    site.product.up("--expect-no-changes")
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_lost_host_is_hardly_noticed(site: Site, host: str) -> None:
+    site.await_whole()
+    led = (site.node(host).get("ManagerStatus") or {}).get("Leader", False)
+    engine = site.engine(host)
+    with site.load() as load:
+        load.wait(5)
+        lost = time.time()
+        engine.cut(cut=True)
+        engine.kill()
+        wait_until("the managers know", lambda: site.node(host)["Status"]["State"] == "down", 120)
+        known = time.time() - lost
+        site.await_whole()
+        whole = time.time() - lost
+        load.wait(5)
+    report = load.report
+    late = [each for each in report["failures"] if each["at"] > lost + CHECK_INTERVAL * FALL + 60]
+    print(
+        f"\nhost {host}{' (the leader)' if led else ''} lost: {report['failed']} of {report['requests']} requests "
+        f"failed; known after {known:.1f} s, every task back after {whole:.1f} s (Swarm's own: {SWARMS_OWN} s)"
+    )
+    print(json.dumps(report["failures"][:10]))
+    assert report["acknowledged_unreadable"] == 0, report["unreadable"]
+    assert report["failed"] <= in_flight(load.latencies(), lost), report["failures"]
+    assert not late
+    replace_host(site, host)
+
+
+def in_flight(latencies: list[tuple[float, float]], lost: float) -> int:
+    """Requests that were due and not answered when the host was lost, or until the balancer had seen it."""
+    moment = lost - time.time() + time.monotonic()
+    return sum(1 for due, took in latencies if due <= moment + CHECK_INTERVAL * FALL and due + took >= moment)
+
+
+def replace_host(site: Site, host: str) -> None:
+    """A lost host is brought back as a user would."""
+    urn = next(each["urn"] for each in site.cluster.resources() if each["urn"].endswith(f"::{host}-host"))
+    site.cluster.up("--replace", urn)
+    assert len(site.machines.all()) == len(HOSTS)
+    site.await_whole()
+
+
+def test_blips_and_a_busy_machine_move_nothing(site: Site) -> None:
+    site.await_whole()
+    before = tasks(site)
+    engine = site.engine("b")
+    for _ in range(BLIPS):
+        engine.cut(cut=True)
+        time.sleep(4)
+        engine.cut(cut=False)
+        time.sleep(4)
+    assert tasks(site) == before
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+    try:
+        time.sleep(30)
+    finally:
+        for each in busy:
+            each.kill()
+            each.wait()
+    assert tasks(site) == before
+
+
+def tasks(site: Site) -> set[str]:
+    """Which tasks run, by their identity."""
+    return {task["ID"] for task in site.view.tasks() if task["DesiredState"] == "running"}
+
+
+def test_a_roll_that_is_killed_is_continued(site: Site) -> None:
+    shape = site.shape()
+    site.cluster.configure(version=BASE)
+    up = site.cluster.begin_up()
+    wait_until("it is under way", lambda: "gets healthy elsewhere" in up.output(), 120)
+    up.kill(everything=True)
+    assert site.cluster.recover("--cancelled").returncode == 0, up.output()
+    site.cluster.up()
+    assert len(site.machines.all()) == len(HOSTS)
+    assert site.shape() == shape
+    site.await_whole()
+
+
+def test_a_host_that_does_not_boot_stops_the_roll(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, shape = tasks(site), site.shape()
+    generations = {machine.generation for machine in site.machines.all()}
+    # An engine that does not start: its packet filter is not to be had.
+    broken = site.folder / "bin"
+    broken.mkdir()
+    (broken / "dockerd").write_text("#!/bin/sh\necho 'no space left on this host'\nexit 1\n")
+    (broken / "dockerd").chmod(0o755)
+    env = site.cluster.workspace.env
+    monkeypatch.setitem(env, "PATH", f"{broken}:{env['PATH']}")
+    failed = site.cluster.up(check=False, version=PATCHED)
+    said = failed.stdout + failed.stderr
+    assert failed.returncode != 0
+    assert "host a: boots: the engine does not start: no space left on this host" in said, said
+    assert {machine.generation for machine in site.machines.all()} == generations
+    assert (tasks(site), site.shape()) == (before, shape)
+    monkeypatch.undo()
+    site.cluster.up(version=BASE)
+
+
+def test_bad_settings_are_one_line_and_change_nothing(site: Site) -> None:
+    stack = site.cluster
+    for settings, said in BAD:
+        kept = {key: stack_settings(stack).get(f"stele:{key}") for key in settings}
+        stack.configure(**settings)
+        failed = stack.preview(check=False)
+        stack.configure(**kept)
+        assert failed.returncode != 0
+        assert said in failed.stdout + failed.stderr, failed.stdout
+
+
+def stack_settings(stack: Any) -> dict[str, Any]:
+    return dict(yaml.safe_load(stack.file.read_text())["config"])
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"version": "1.2.9"}, "1.2.9"),
+    ({"hosts": {"a": "manager", "b": "manager"}}, "stele:hosts: '2 managers' is not allowed; allowed: 1, 3, 5 or 7"),
+    ({"hosts": {"a": "boss"}}, "stele:hosts.a.role: 'boss' is not allowed; allowed: manager | worker"),
+    ({"hosts": {"a": {"role": "manager", "address": "10.0.0.1"}}}, "one with a host image, for hosts with an address"),
+    ({"subnet": "8.8.8.0/24"}, "stele:subnet: '8.8.8.0/24' is not allowed; allowed: a private IPv4 network"),
+]
