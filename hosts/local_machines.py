@@ -125,7 +125,7 @@ class LocalMachines:
     def bring_up(self, wanted: Wanted) -> Machine:
         """Start an engine that is empty."""
         self.take_away(wanted.name, wanted.generation)
-        address = self._free_address()
+        address = self.free_address()
         engine = self.engine(wanted.name, wanted.generation, address)
         try:
             engine.start()
@@ -151,7 +151,7 @@ class LocalMachines:
         label, folder = f"{self._cluster}-{name}-{generation}", self._root / f"{name}-{generation}"
         return LocalEngine(label, folder, registry, self._switch, machine)
 
-    def _free_address(self) -> str:
+    def free_address(self) -> str:
         """The one after the last that is in use: one just given up is still known to others by its old wire."""
         free = [str(address) for address in list(ipaddress.ip_network(self._subnet).hosts())[:-1]]  # last: this machine
         taken = {machine.address for machine in self.all()}

@@ -123,20 +123,18 @@ class Roll:
         if state["LocalNodeState"] not in {"inactive", ""}:  # its Swarm is lost to it
             self._leave(machine)
         self._say("joins")
-        client = connect(machine.engine, 60)
+        swarm = connect(machine.engine, 60).swarm
         try:
             others = self._view().without(machine.engine)
             if others.exists():
                 token = others.tokens()[self._wanted.role]
                 addresses = [f"{node['ManagerStatus']['Addr'].rpartition(':')[0]}:{PORT}" for node in others.managers()]
-                client.swarm.join(addresses, token, listen_addr=f"0.0.0.0:{PORT}", advertise_addr=machine.address)
+                swarm.join(addresses, token, listen_addr=f"0.0.0.0:{PORT}", advertise_addr=machine.address)
             else:
-                client.swarm.init(advertise_addr=machine.address, listen_addr=f"0.0.0.0:{PORT}")
+                swarm.init(advertise_addr=machine.address, listen_addr=f"0.0.0.0:{PORT}")
         except (DockerException, OSError) as error:
             self._undo(machine)
             raise self._error(" ".join(str(error).split())) from error
-        finally:
-            client.close()
         return machine
 
     def _labelled(self, machine: Machine) -> str:
@@ -218,7 +216,7 @@ class Roll:
         generation = _labels(node).get(GENERATION_LABEL, "")
         if node["Status"]["State"] == "ready":
             self._empty(view, node)
-        self._check_majority(view, node)
+        self.check_majority(view, node)
         self._say(f"{generation} leaves")
         if node["Spec"]["Role"] == "manager":
             view.change_node(node["ID"], lambda spec: spec.update(Role="worker"))
@@ -249,39 +247,38 @@ class Roll:
         self._until("its tasks have ended", lambda: all(ended(task) for task in view.tasks(node=identity)))
 
     def _double(self, view: SwarmView, identity: str) -> None:
-        """For each task that runs here, one more elsewhere, until all of them are healthy."""
+        """What runs here runs elsewhere too, as often as it did, or as other hosts take, and is healthy there."""
         noted = _labels(view.node(identity) or {})
         goals: dict[str, tuple[str, int]] = {}
         for found in view.services():
-            here = sum(1 for task in view.tasks(node=identity, service=found["ID"]) if runs(task))
+            service, here = found["ID"], self._running(view, found["ID"], lambda node: node == identity)
             if here:
                 now = found["Spec"]["Mode"]["Replicated"]["Replicas"]
-                before = int(noted.get(BEFORE_LABEL + found["ID"], now))
-                goals[found["ID"]] = (found["Spec"]["Name"], before + min(here, self._room(view, found, identity)))
-                view.label(identity, {BEFORE_LABEL + found["ID"]: str(before)})
-        for service, (_, count) in goals.items():
-            view.scale(service, count)
-        for service, (name, count) in goals.items():
+                before = int(noted.get(BEFORE_LABEL + service, now))
+                goal = min(before, self._room(view, found, identity))
+                goals[service] = (found["Spec"]["Name"], goal)
+                view.label(identity, {BEFORE_LABEL + service: str(before)})
+                view.scale(service, max(before, here + goal))
+        for service, (name, goal) in goals.items():
             self._say(f"{name} gets healthy elsewhere")
-            known = {each["ID"] for each in view.services()}
 
-            def healthy(service: str = service, count: int = count, known: set[str] = known) -> bool:
-                return service not in known or view.running(service) >= count
+            def healthy(service: str = service, goal: int = goal) -> bool:
+                gone = service not in {each["ID"] for each in view.services()}
+                return gone or self._running(view, service, lambda node: node != identity) >= goal
 
             try:
                 self._until(f"{name} is healthy elsewhere", healthy)
             except HostError as error:
-                states = [
-                    _told_state(task) for task in view.tasks(service=service) if not ended(task) and not runs(task)
-                ]
-                raise self._error(f"{error}: {'; '.join(states) or 'no task'}") from error
+                tasks = (task for task in view.tasks(service=service) if not ended(task) and not runs(task))
+                raise HostError(f"{error}: {'; '.join(map(_told_state, tasks)) or 'no task'}") from error
+
+    def _running(self, view: SwarmView, service: str, where: Callable[[str], bool]) -> int:
+        return sum(1 for task in view.tasks(service=service) if runs(task) and where(task.get("NodeID", "")))
 
     def _room(self, view: SwarmView, service: Json, identity: str) -> int:
-        """How many more tasks of a service other hosts take: where each has its own already (the edge), none."""
+        """How many tasks of a service other hosts take: of the edge, each one."""
         most = (service["Spec"]["TaskTemplate"].get("Placement") or {}).get("MaxReplicas") or UNLIMITED
-        others = {node["ID"] for node in view.nodes() if node["ID"] != identity and _takes(node)}
-        there = [task for task in view.tasks(service=service["ID"]) if task.get("NodeID") in others and runs(task)]
-        return max(0, int(most) * len(others) - len(there))
+        return int(most) * sum(1 for node in view.nodes() if node["ID"] != identity and _takes(node))
 
     def _restore(self, node: Json) -> None:
         """As many tasks as before."""
@@ -294,7 +291,7 @@ class Roll:
         if noted:
             view.label(node["ID"], dict.fromkeys(noted))
 
-    def _check_majority(self, view: SwarmView, node: Json) -> None:
+    def check_majority(self, view: SwarmView, node: Json) -> None:
         """Those managers that stay must be able to decide without this one."""
         if node["Spec"]["Role"] != "manager":
             return
@@ -311,20 +308,17 @@ class Roll:
         """A node whose machine is dead."""
         self._say("is dead: the Swarm forgets it")
         view = self._view()
-        self._check_majority(view, node)
+        self.check_majority(view, node)
         if node["Spec"]["Role"] == "manager":
             view.change_node(node["ID"], lambda spec: spec.update(Role="worker"))
         view.remove_node(node["ID"])
 
     def _leave(self, machine: Machine) -> None:
-        client = connect(machine.engine, 60)
         try:
-            client.swarm.leave(force=True)
+            connect(machine.engine, 60).swarm.leave(force=True)
         except APIError as error:
             if error.status_code != 503:  # it is in none
                 raise
-        finally:
-            client.close()
 
     # -- what is said -------------------------------------------------------------------------------------------------
 
@@ -357,7 +351,7 @@ class Roll:
                     return value
             except (DockerException, OSError) as error:
                 last = f" ({' '.join(str(error).split())})"
-            time.sleep(0.2)
+            time.sleep(0.5)
         raise HostError(f"host {self._wanted.name}: {self._step}: not within {self._wanted.window} s: {what}{last}")
 
 

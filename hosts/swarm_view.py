@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any, TypeVar
 
 import docker
@@ -24,18 +25,15 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 
+@cache
 def connect(engine: str, timeout: int = 30) -> Any:
-    """A client of an engine, by its DOCKER_HOST."""
+    """A client of an engine, by its DOCKER_HOST: one for each, since a new one asks for the engine's version first."""
     return docker.DockerClient(base_url=engine, timeout=timeout, use_ssh_client=engine.startswith("ssh://"))
 
 
 def state_of(engine: str) -> Json:
     """What an engine says of its Swarm: LocalNodeState, NodeID, ControlAvailable. Raises DockerException or OSError."""
-    client = connect(engine, 10)
-    try:
-        return dict(client.info()["Swarm"])
-    finally:
-        client.close()
+    return dict(connect(engine, 10).info()["Swarm"])
 
 
 class SwarmView:
@@ -58,11 +56,7 @@ class SwarmView:
         while True:
             for engine in list(self._engines):
                 try:
-                    client = connect(engine)
-                    try:
-                        return what(client.api)
-                    finally:
-                        client.close()
+                    return what(connect(engine).api)
                 except APIError as error:
                     if error.status_code not in {500, 503}:  # of no leader, of no manager
                         raise
@@ -143,10 +137,6 @@ class SwarmView:
     def tasks(self, **filters: str) -> list[Json]:
         """Tasks by ``node`` or ``service``."""
         return list(self.ask(lambda api: api.tasks(filters)))
-
-    def running(self, service: str) -> int:
-        """How many tasks of a service run, and are healthy where they say so: Swarm waits for that."""
-        return sum(1 for task in self.tasks(service=service) if runs(task))
 
     def scale(self, service: str, replicas: int) -> None:
         """Change the number of tasks and nothing else: what runs stays what it is. Nothing where it is gone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -49,10 +50,19 @@ class Balancer:
     def __enter__(self) -> Balancer:
         program = shutil.which("haproxy", path="/usr/sbin:/usr/bin")
         self._process = subprocess.Popen(
-            [program or "haproxy", "-db", "-f", str(self._file)], stdout=subprocess.DEVNULL
+            [program or "haproxy", "-db", "-f", str(self._file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_until("the balancer finds a host", lambda: Door(self.url).get("/health").status == 200, 60)
+        try:
+            wait_until("the balancer finds a host", self._serves, 60)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
+
+    def _serves(self) -> bool:
+        with suppress(OSError):  # it is only starting
+            return Door(self.url).get("/health").status == 200
+        return False
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._process.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,9 +84,11 @@ def site(workspace: Workspace, factory: Stack, tmp_path_factory: pytest.TempPath
     settings = {"kind": "cluster", "version": BASE, "hosts": hosts, "subnet": f"{PREFIX}.0/24", "window": WINDOW}
     cluster = Stack(workspace, "t-cluster", settings, {})
     before = workspace.env["DOCKER_HOST"]
-    try:
+    with ExitStack() as after:
+        after.callback(remove, cluster)
         cluster.up()
-        workspace.env["DOCKER_HOST"] = cluster.outputs()["engine"]
+        after.callback(workspace.env.__setitem__, "DOCKER_HOST", before)
+        point(cluster)
         product = workspace.environment(
             "t-spread",
             version=BASE,
@@ -95,12 +98,19 @@ def site(workspace: Workspace, factory: Stack, tmp_path_factory: pytest.TempPath
             port=PUBLIC,
             window=WINDOW,
         )
+        after.callback(remove, product)
+        after.callback(point, cluster)  # hosts come and go
         product.up()
-        with Balancer(folder, PORT, PREFIX, PUBLIC) as balancer:
-            yield Site(cluster, product, balancer, folder)
-        product.remove()
-        workspace.stacks.remove(product)
-    finally:
-        workspace.env["DOCKER_HOST"] = before
-        cluster.remove()
-        workspace.stacks.remove(cluster)
+        balancer = after.enter_context(Balancer(folder, PORT, PREFIX, PUBLIC))
+        yield Site(cluster, product, balancer, folder)
+
+
+def point(cluster: Stack) -> None:
+    """Let the environments' stacks talk to an engine of the cluster that is there."""
+    cluster.workspace.env["DOCKER_HOST"] = cluster.outputs()["engine"]
+
+
+def remove(stack: Stack) -> None:
+    """Now, in the order that stacks need; the workspace does it with all at once."""
+    stack.remove()
+    stack.workspace.stacks.remove(stack)

@@ -15,7 +15,7 @@ import yaml
 from bench.lab.door import Door
 from bench.lab.workspace import wait_until
 from tests.cluster.balancer import CHECK_INTERVAL, FALL
-from tests.cluster.conftest import HOSTS, PATCHED, PUBLIC, Site
+from tests.cluster.conftest import HOSTS, PATCHED, PUBLIC, Site, point
 from tests.conftest import BASE
 
 REQUESTS = int(os.environ.get("STELE_REQUESTS", "2000"))  # at least, while all hosts are patched
@@ -65,7 +65,7 @@ def test_all_hosts_are_patched_and_nobody_notices(site: Site) -> None:
     assert site.shape() == shape
     site.await_whole()
     # The environments' own stacks see nothing of it.
-    site.product.workspace.env["DOCKER_HOST"] = site.cluster.outputs()["engine"]
+    point(site.cluster)
     site.product.workspace.pulumi("refresh", "--yes", "--skip-preview", "-s", site.product.name)
     site.product.up("--expect-no-changes")
 

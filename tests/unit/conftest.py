@@ -14,7 +14,8 @@ LOADED = '{"stack": "dev", "from": "vanilla 1.0.0", "schema": 1}'  # what the ta
 BAKED = (
     '{"disk": "sha256:d", "size": 7, "tree": "sha256:t", "sbom": "sha256:s", "lock": "sha256:l", "accelerator": "tcg"}'
 )
-PRINTED = {"load": LOADED, "bake": BAKED}
+JOINED = '{"address": "10.83.0.1", "engine": "unix:///run/a/docker.sock"}'
+PRINTED = {"load": LOADED, "bake": BAKED, "host": JOINED}
 
 
 class Recorder(mocks.Mocks):

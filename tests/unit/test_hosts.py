@@ -1,0 +1,153 @@
+"""What a host's commands decide without an engine: addresses, majorities, and what is wrong with a machine over SSH."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hosts.local_machines import LocalMachines
+from hosts.roll import Roll
+from hosts.ssh_machines import SshMachines
+from hosts.wanted import HostError, Role, Wanted
+
+ROOT = Path(__file__).resolve().parents[2]
+WANTED = Wanted(
+    cluster="hosts",
+    name="b",
+    generation="g2",
+    role=Role.MANAGER,
+    address="root@10.0.0.11",
+    subnet="10.83.0.0/28",
+    image="abc",
+    managers=("root@10.0.0.11", "root@10.0.0.12"),
+    window=5,
+)
+
+
+def test_a_host_survives_being_told(tmp_path: Path) -> None:
+    assert Wanted.of(WANTED.to_json()) == WANTED
+
+
+@pytest.mark.parametrize("arguments", [[], ["up"], ["converge", "more"]])
+def test_usage(arguments: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hosts", *arguments], cwd=ROOT, capture_output=True, text=True, input=""
+    )
+    assert (done.returncode, done.stderr) == (2, "usage: python -m hosts converge | remove < host.json\n")
+
+
+def machines(root: Path, *taken: str) -> LocalMachines:
+    """Machines with these addresses."""
+    for number, address in enumerate(taken):
+        folder = root / "hosts" / f"h{number}-g"
+        folder.mkdir(parents=True)
+        (folder / "host.json").write_text(json.dumps({"name": f"h{number}", "generation": "g", "address": address}))
+    return LocalMachines("hosts", WANTED.subnet, root)
+
+
+@pytest.mark.parametrize(
+    ("taken", "next_one"),
+    [
+        ([], "10.83.0.1"),
+        (["10.83.0.1", "10.83.0.2"], "10.83.0.3"),
+        (["10.83.0.2", "10.83.0.3"], "10.83.0.4"),  # .1 was just given up
+        (["10.83.0.13"], "10.83.0.1"),
+        (["10.83.0.1", "10.83.0.13"], "10.83.0.2"),
+    ],
+)
+def test_an_address_is_not_used_again_at_once(tmp_path: Path, taken: list[str], next_one: str) -> None:
+    assert machines(tmp_path, *taken).free_address() == next_one
+
+
+def test_a_full_subnet_is_named(tmp_path: Path) -> None:
+    full = machines(tmp_path, *(f"10.83.0.{each}" for each in range(1, 14)))
+    with pytest.raises(HostError, match=r"stele:subnet: 10\.83\.0\.0/28 has no free address; pulumi config set subnet"):
+        full.free_address()
+
+
+class View:
+    """Managers as a Swarm reports them: ``m1`` reachable, ``m2-`` not."""
+
+    def __init__(self, *names: str) -> None:
+        self._all: list[dict[str, Any]] = [
+            {
+                "ID": name.rstrip("-"),
+                "Spec": {"Role": "manager"},
+                "ManagerStatus": {"Reachability": "unreachable" if name.endswith("-") else "reachable"},
+            }
+            for name in names
+        ]
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return self._all
+
+    def managers(self) -> list[dict[str, Any]]:
+        return [node for node in self._all if node["ManagerStatus"]["Reachability"] == "reachable"]
+
+
+@pytest.mark.parametrize(
+    ("managers", "leaves", "may"),
+    [
+        (["m1", "m2", "m3", "m4"], "m1", True),  # the successor has joined
+        (["m1", "m2", "m3"], "m1", True),
+        (["m1-", "m2", "m3"], "m1", True),  # a dead one is forgotten
+        (["m1-", "m2", "m3"], "m2", False),
+        (["m1-", "m2-", "m3"], "m1", False),
+        (["m1", "m2-", "m3", "m4"], "m1", True),
+        (["m1", "m2-", "m3-", "m4", "m5"], "m1", False),
+        (["m1", "m2"], "m1", True),
+    ],
+)
+def test_managers_keep_their_majority(managers: Sequence[str], leaves: str, may: bool) -> None:
+    roll = Roll(WANTED, SshMachines(WANTED))
+    view: Any = View(*managers)
+    node = next(each for each in view.nodes() if each["ID"] == leaves)
+    if may:
+        roll.check_majority(view, node)
+    else:
+        with pytest.raises(HostError, match=r"host b: looks: \d of \d managers answer: .*bring another one back first"):
+            roll.check_majority(view, node)
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An `ssh` that runs the script in this file instead."""
+    script = tmp_path / "answer"
+    (tmp_path / "ssh").write_text(f"#!/bin/sh\n. {script}\n")
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    return script
+
+
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [
+        (
+            "echo 'root@10.0.0.11: Permission denied (publickey).' >&2; exit 255",
+            "host b: root@10.0.0.11 refuses SSH: root@10.0.0.11: Permission denied (publickey).; boot it",
+        ),
+        ("exit 255", "host b: root@10.0.0.11 refuses SSH: no answer; boot it"),
+        ("echo other; echo 20.10", "host b: root@10.0.0.11 runs host image other, the release has abc: boot that one"),
+        ("exit 127", "host b: root@10.0.0.11 runs host image none, the release has abc: boot that one"),
+        ("echo abc; echo 'no daemon' >&2; exit 1", "host b: the engine of root@10.0.0.11 does not answer: no daemon"),
+    ],
+)
+def test_a_machine_that_is_not_what_it_should_be_is_named(ssh: Path, answer: str, line: str) -> None:
+    ssh.write_text(answer)
+    with pytest.raises(HostError) as error:
+        SshMachines(WANTED).bring_up(WANTED)
+    assert str(error.value).startswith(line)
+    assert "\n" not in str(error.value)
+
+
+def test_a_machine_that_is_what_it_should_be_is_there(ssh: Path) -> None:
+    ssh.write_text("echo abc; echo 20.10")
+    machine = SshMachines(WANTED).bring_up(WANTED)
+    assert (machine.address, machine.engine) == ("10.0.0.11", "ssh://root@10.0.0.11")
+    assert [each.engine for each in SshMachines(WANTED).all()] == ["ssh://root@10.0.0.11", "ssh://root@10.0.0.12"]
