@@ -32,7 +32,7 @@ env: ## Print the shell variables that make plain `pulumi` work, for eval
 # Lanes of `make test`, side by side: one alone leaves the processors idle while it waits. `aside`: whatever is in none.
 LANES = stacks backups aside
 stacks = conformance images integration storage
-backups = backup azure hosts
+backups = backup azure hosts cluster
 aside = $(filter-out $(stacks) $(backups) __pycache__,$(notdir $(patsubst %/,%,$(wildcard tests/*/))))
 
 .PHONY: test

@@ -13,6 +13,17 @@ from components.storage_reference import Account, outputs_of
 LOOPBACK = ("//127.", "//localhost", "//[::1]")
 
 
+# A host that is lost says nothing: connections to it would wait for minutes, and a caller with them. So the kernel of
+# each container gives up after 6 s without an acknowledgement, or 5 to 7 s without an answer to "are you there" (for
+# those who ask). A blip of 4 s is survived.
+LOST_PEERS = {
+    "net.ipv4.tcp_keepalive_intvl": "1",
+    "net.ipv4.tcp_keepalive_probes": "5",
+    "net.ipv4.tcp_keepalive_time": "2",
+    "net.ipv4.tcp_retries2": "4",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Placement:
     """Where tasks of a service run: at most one on each host (``spread``), or on one host alone (``pinned``)."""
@@ -34,6 +45,11 @@ class Ground:
 
     hosts: tuple[str, ...] = ()
     state: str | None = None
+
+    @property
+    def kernel(self) -> Mapping[str, str]:
+        """Settings of each container's network stack."""
+        return LOST_PEERS if self.hosts else {}
 
     def of_front(self, sizing: Sizing) -> tuple[Sizing, Placement]:
         """The edge is on every host: whoever reaches one, reaches the product."""

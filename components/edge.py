@@ -91,5 +91,6 @@ def _gate(args: EdgeArgs, door: ImmutableService) -> ImmutableServiceArgs:
         health=(GATE, "check"),
         publish=False,
         on_host=True,
+        kernel={},
         after=(door.resource,),
     )

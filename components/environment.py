@@ -184,6 +184,7 @@ class Environment(pulumi.ComponentResource):
             recipe=runtime.recipe,
             sizing=sizing,
             placement=placement,
+            kernel=self._ground.kernel,
             after=tuple(folder.resource for folder in self._folders.values()),
             network=network.id,
             configurations=self._configurations,

@@ -55,9 +55,9 @@ class ImmutableServiceArgs:
     host's packet filter. ``window`` (seconds) replaces the recipe's. ``command`` and ``health`` replace the image's
     entry point and the health hook. ``mounts``: its own volume, and what a task runner sees of others. ``publish`` puts
     the front door's port on a host port of this generation's own; ``serving``: the one of the generation that serves
-    now, by its service's name. ``placement``: on which hosts of a cluster. ``after``: what is there before this one is
-    created, and deleted only when it is gone (`depends_on` of a component does not reach its children). ``witness``
-    tells why a creation failed.
+    now, by its service's name. ``placement``: on which hosts of a cluster; ``kernel``: settings (sysctl) of its own
+    network stack there. ``after``: what is there before this one is created, and deleted only when it is gone
+    (`depends_on` of a component does not reach its children). ``witness`` tells why a creation failed.
     """
 
     environment: str
@@ -76,12 +76,13 @@ class ImmutableServiceArgs:
     serving: Mapping[str, int] = field(default_factory=dict)
     on_host: bool = False
     placement: Placement = field(default_factory=Placement)
+    kernel: Mapping[str, str] = field(default_factory=dict)
     after: Sequence[pulumi.Resource] = ()
     witness: Witness | None = None
 
     def specification(self) -> dict[str, object]:
         """Everything that makes this generation what it is, in plain form; secrets only by fingerprint."""
-        where = self.placement.to_json()
+        more = {"placement": self.placement.to_json(), "kernel": dict(self.kernel)}
         # The owner's volume goes by its name, which is the runtime's.
         mounts = [str(mount) for mount in self.mounts if mount.folder or not mount.own]
         return {
@@ -96,7 +97,7 @@ class ImmutableServiceArgs:
             "health": list(self.health),
             "publish": self.publish,
             "on_host": self.on_host,
-        } | {key: value for key, value in (("mounts", mounts), ("placement", where)) if value}
+        } | {key: value for key, value in ({"mounts": mounts} | more).items() if value}
 
 
 class ImmutableService(pulumi.ComponentResource):
@@ -141,6 +142,7 @@ class ImmutableService(pulumi.ComponentResource):
                     secrets={secret.name: secret.resource for secret in args.secrets},
                     mounts=args.mounts,
                     on_host=args.on_host,
+                    kernel=args.kernel,
                 ),
                 networks_advanceds=[swarm.network(args.network, None if args.on_host else name)],
                 resources=swarm.resources(args.sizing),

@@ -104,6 +104,7 @@ def container(
     secrets: Mapping[str, docker.Secret],
     mounts: Sequence[Mount],
     on_host: bool,
+    kernel: Mapping[str, str],
 ) -> docker.ServiceTaskSpecContainerSpecArgs:
     """The container of one generation."""
     return docker.ServiceTaskSpecContainerSpecArgs(
@@ -112,6 +113,7 @@ def container(
         user="0" if on_host else RUNTIME_USER,
         cap_adds=["CAP_NET_ADMIN"] if on_host else None,
         init=False,
+        sysctl=dict(kernel) or None,
         healthcheck=docker.ServiceTaskSpecContainerSpecHealthcheckArgs(
             tests=["CMD", *health],
             interval=f"{recipe.health.interval}s",

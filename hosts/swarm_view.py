@@ -175,6 +175,11 @@ class SwarmView:
         self.ask(update)
 
 
+def labels_of(node: Json) -> dict[str, str]:
+    """A node's labels."""
+    return dict((node.get("Spec") or {}).get("Labels") or {})
+
+
 def runs(task: Json) -> bool:
     """Whether a task does what it should."""
     return bool(task["DesiredState"] == "running" and task["Status"]["State"] == "running")

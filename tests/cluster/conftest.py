@@ -22,6 +22,7 @@ PORT, PUBLIC = 18070, 18071
 PREFIX = "10.83.7"
 HOSTS = ("a", "b", "c")
 RUNTIMES = ["edge", "intake", "ledger", "broker", "database"]
+CONNECTIONS = 48
 WINDOW = 240  # seconds: two processors start everything that a host had
 
 
@@ -37,8 +38,7 @@ class Site:
     @property
     def machines(self) -> LocalMachines:
         """The hosts' machines."""
-        root = self.cluster.workspace.folder / ".stele" / "hosts"
-        return LocalMachines(self.cluster.name, f"{PREFIX}.0/24", root)
+        return machines_of(self.cluster)
 
     @property
     def view(self) -> SwarmView:
@@ -59,11 +59,12 @@ class Site:
         return {each["Spec"]["Name"]: each["Spec"]["Mode"]["Replicated"]["Replicas"] for each in self.view.services()}
 
     def whole(self) -> bool:
-        """Whether every service runs as often as it should, on hosts that are there."""
+        """Whether every service runs as often as it should, or as hosts that are there take."""
         ready = {each["ID"] for each in self.view.nodes() if each["Status"]["State"] == "ready"}
         for each in self.view.services():
             tasks = [task for task in self.view.tasks(service=each["ID"]) if runs(task) and task.get("NodeID") in ready]
-            if len(tasks) != each["Spec"]["Mode"]["Replicated"]["Replicas"]:
+            most = each["Spec"]["TaskTemplate"]["Placement"].get("MaxReplicas") or len(ready)
+            if len(tasks) != min(each["Spec"]["Mode"]["Replicated"]["Replicas"], most * len(ready)):
                 return False
         return True
 
@@ -73,7 +74,7 @@ class Site:
 
     def load(self, rate: float = 50) -> Load:
         """Load on the balancer, for a ``with`` statement."""
-        return Load(self.balancer.url, self.folder, rate=rate, connections=48)
+        return Load(self.balancer.url, self.folder, rate=rate, connections=CONNECTIONS)
 
 
 @pytest.fixture(scope="session")
@@ -83,11 +84,10 @@ def site(workspace: Workspace, factory: Stack, tmp_path_factory: pytest.TempPath
     hosts = dict.fromkeys(HOSTS, "manager")
     settings = {"kind": "cluster", "version": BASE, "hosts": hosts, "subnet": f"{PREFIX}.0/24", "window": WINDOW}
     cluster = Stack(workspace, "t-cluster", settings, {})
-    before = workspace.env["DOCKER_HOST"]
     with ExitStack() as after:
-        after.callback(remove, cluster)
+        # Whatever happened: the machines go, and with them all that is on them.
+        after.callback(forget, cluster, workspace.env["DOCKER_HOST"])
         cluster.up()
-        after.callback(workspace.env.__setitem__, "DOCKER_HOST", before)
         point(cluster)
         product = workspace.environment(
             "t-spread",
@@ -98,8 +98,7 @@ def site(workspace: Workspace, factory: Stack, tmp_path_factory: pytest.TempPath
             port=PUBLIC,
             window=WINDOW,
         )
-        after.callback(remove, product)
-        after.callback(point, cluster)  # hosts come and go
+        after.callback(workspace.stacks.remove, product)
         product.up()
         balancer = after.enter_context(Balancer(folder, PORT, PREFIX, PUBLIC))
         yield Site(cluster, product, balancer, folder)
@@ -110,7 +109,15 @@ def point(cluster: Stack) -> None:
     cluster.workspace.env["DOCKER_HOST"] = cluster.outputs()["engine"]
 
 
-def remove(stack: Stack) -> None:
-    """Now, in the order that stacks need; the workspace does it with all at once."""
-    stack.remove()
-    stack.workspace.stacks.remove(stack)
+def forget(cluster: Stack, engine: str) -> None:
+    """Kill every machine of a cluster."""
+    cluster.workspace.stacks.remove(cluster)
+    cluster.workspace.env["DOCKER_HOST"] = engine
+    machines = machines_of(cluster)
+    for machine in machines.all():
+        machines.take_away(machine.name, machine.generation)
+
+
+def machines_of(cluster: Stack) -> LocalMachines:
+    """The machines of a cluster's hosts."""
+    return LocalMachines(cluster.name, f"{PREFIX}.0/24", cluster.workspace.folder / ".stele" / "hosts")

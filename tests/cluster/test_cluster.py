@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +16,13 @@ import yaml
 from bench.lab.door import Door
 from bench.lab.workspace import wait_until
 from tests.cluster.balancer import CHECK_INTERVAL, FALL
-from tests.cluster.conftest import HOSTS, PATCHED, PUBLIC, Site, point
+from tests.cluster.conftest import CONNECTIONS, HOSTS, PATCHED, PUBLIC, Site, point
 from tests.conftest import BASE
 
 REQUESTS = int(os.environ.get("STELE_REQUESTS", "2000"))  # at least, while all hosts are patched
-BLIPS = int(os.environ.get("STELE_BLIPS", "4"))
+BLIPS = int(os.environ.get("STELE_BLIPS", "2"))
+LOST = os.environ.get("STELE_LOST", "a")  # which hosts, one after the other: abc is all
+BUSY = 20  # seconds
 SWARMS_OWN = 15  # seconds until a Swarm counts a host as lost, by default
 
 
@@ -50,11 +53,17 @@ def test_refresh_finds_nothing_to_change(site: Site) -> None:
         stack.up("--expect-no-changes")
 
 
-def test_all_hosts_are_patched_and_nobody_notices(site: Site) -> None:
+def test_all_hosts_are_patched_through_a_kill_and_nobody_notices(site: Site) -> None:
     old = {machine.generation for machine in site.machines.all()}
     shape = site.shape()
     with site.load() as load:
-        site.cluster.up(version=PATCHED)
+        site.cluster.configure(version=PATCHED)
+        up = site.cluster.begin_up()
+        wait_until("the first host is under way", lambda: "gets healthy elsewhere" in up.output(), 120)
+        assert up.kill(everything=True), up.output()
+        recovered = site.cluster.recover()
+        assert recovered.returncode == 0, recovered.stdout + recovered.stderr
+        site.cluster.up("--expect-no-changes")
         wait_until("requests enough", lambda: load.so_far() >= REQUESTS, 1200, 1)
     load.assert_spotless()
     print(f"\npatched three hosts: {load.report['requests']} requests, {load.report['failed']} failed")
@@ -70,38 +79,39 @@ def test_all_hosts_are_patched_and_nobody_notices(site: Site) -> None:
     site.product.up("--expect-no-changes")
 
 
-@pytest.mark.parametrize("host", HOSTS)
-def test_a_lost_host_is_hardly_noticed(site: Site, host: str) -> None:
+@pytest.mark.parametrize("name", list(LOST))  # `host` is a fixture of testinfra
+def test_a_lost_host_is_hardly_noticed(site: Site, name: str) -> None:
     site.await_whole()
-    led = (site.node(host).get("ManagerStatus") or {}).get("Leader", False)
-    engine = site.engine(host)
+    led = (site.node(name).get("ManagerStatus") or {}).get("Leader", False)
+    engine = site.engine(name)
     with site.load() as load:
         load.wait(5)
         lost = time.time()
         engine.cut(cut=True)
         engine.kill()
-        wait_until("the managers know", lambda: site.node(host)["Status"]["State"] == "down", 120)
+        wait_until("the managers know", lambda: site.node(name)["Status"]["State"] == "down", 120)
         known = time.time() - lost
         site.await_whole()
         whole = time.time() - lost
         load.wait(5)
     report = load.report
-    late = [each for each in report["failures"] if each["at"] > lost + CHECK_INTERVAL * FALL + 60]
+    late = [each for each in report["failures"] if each["at"] > lost + CHECK_INTERVAL * FALL + 65]
     print(
-        f"\nhost {host}{' (the leader)' if led else ''} lost: {report['failed']} of {report['requests']} requests "
+        f"\nhost {name}{' (the leader)' if led else ''} lost: {report['failed']} of {report['requests']} requests "
         f"failed; known after {known:.1f} s, every task back after {whole:.1f} s (Swarm's own: {SWARMS_OWN} s)"
     )
     print(json.dumps(report["failures"][:10]))
     assert report["acknowledged_unreadable"] == 0, report["unreadable"]
     assert report["failed"] <= in_flight(load.latencies(), lost), report["failures"]
     assert not late
-    replace_host(site, host)
+    replace_host(site, name)
 
 
 def in_flight(latencies: list[tuple[float, float]], lost: float) -> int:
-    """Requests that were due and not answered when the host was lost, or until the balancer had seen it."""
-    moment = lost - time.time() + time.monotonic()
-    return sum(1 for due, took in latencies if due <= moment + CHECK_INTERVAL * FALL and due + took >= moment)
+    """Requests that were on their way when the host was lost, or came until the balancer had seen it."""
+    moment, interval = lost - time.time() + time.monotonic(), CHECK_INTERVAL * FALL
+    waiting = sum(1 for due, took in latencies if due <= moment <= due + took)
+    return min(waiting, CONNECTIONS) + sum(1 for due, _ in latencies if moment < due <= moment + interval)
 
 
 def replace_host(site: Site, host: str) -> None:
@@ -124,7 +134,7 @@ def test_blips_and_a_busy_machine_move_nothing(site: Site) -> None:
     assert tasks(site) == before
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
     try:
-        time.sleep(30)
+        time.sleep(BUSY)
     finally:
         for each in busy:
             each.kill()
@@ -137,19 +147,6 @@ def tasks(site: Site) -> set[str]:
     return {task["ID"] for task in site.view.tasks() if task["DesiredState"] == "running"}
 
 
-def test_a_roll_that_is_killed_is_continued(site: Site) -> None:
-    shape = site.shape()
-    site.cluster.configure(version=BASE)
-    up = site.cluster.begin_up()
-    wait_until("it is under way", lambda: "gets healthy elsewhere" in up.output(), 120)
-    up.kill(everything=True)
-    assert site.cluster.recover("--cancelled").returncode == 0, up.output()
-    site.cluster.up()
-    assert len(site.machines.all()) == len(HOSTS)
-    assert site.shape() == shape
-    site.await_whole()
-
-
 def test_a_host_that_does_not_boot_stops_the_roll(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     before, shape = tasks(site), site.shape()
     generations = {machine.generation for machine in site.machines.all()}
@@ -160,14 +157,14 @@ def test_a_host_that_does_not_boot_stops_the_roll(site: Site, monkeypatch: pytes
     (broken / "dockerd").chmod(0o755)
     env = site.cluster.workspace.env
     monkeypatch.setitem(env, "PATH", f"{broken}:{env['PATH']}")
-    failed = site.cluster.up(check=False, version=PATCHED)
+    failed = site.cluster.up(check=False, version=BASE)
     said = failed.stdout + failed.stderr
     assert failed.returncode != 0
     assert "host a: boots: the engine does not start: no space left on this host" in said, said
     assert {machine.generation for machine in site.machines.all()} == generations
     assert (tasks(site), site.shape()) == (before, shape)
     monkeypatch.undo()
-    site.cluster.up(version=BASE)
+    site.cluster.up(version=PATCHED)
 
 
 def test_bad_settings_are_one_line_and_change_nothing(site: Site) -> None:
@@ -192,3 +189,14 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"hosts": {"a": {"role": "manager", "address": "10.0.0.1"}}}, "one with a host image, for hosts with an address"),
     ({"subnet": "8.8.8.0/24"}, "stele:subnet: '8.8.8.0/24' is not allowed; allowed: a private IPv4 network"),
 ]
+
+
+def test_hosts_go_when_nothing_runs_on_them_and_leave_nothing(site: Site) -> None:
+    refused = site.cluster.workspace.pulumi("destroy", "--yes", "--skip-preview", "-s", site.cluster.name, check=False)
+    said = refused.stdout + refused.stderr
+    assert "host a: it is the last one, and t-spread still runs on it; pulumi destroy -s t-spread first" in said, said
+    assert Door(f"http://{site.machines.all()[0].address}:{PUBLIC}").get("/health").status == 200
+    for stack in (site.product, site.cluster):
+        stack.workspace.pulumi("destroy", "--yes", "--skip-preview", "-s", stack.name)
+    assert not site.machines.all()
+    assert not list(Path("/run/netns").glob("*t-cluster*"))

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from hosts.leaving import Leaving
 from hosts.local_machines import LocalMachines
-from hosts.roll import Roll
 from hosts.ssh_machines import SshMachines
+from hosts.steps import Steps
 from hosts.wanted import HostError, Role, Wanted
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,14 +106,13 @@ class View:
     ],
 )
 def test_managers_keep_their_majority(managers: Sequence[str], leaves: str, may: bool) -> None:
-    roll = Roll(WANTED, SshMachines(WANTED))
     view: Any = View(*managers)
-    node = next(each for each in view.nodes() if each["ID"] == leaves)
+    leaving = Leaving(Steps("b", 5), view, next(each for each in view.nodes() if each["ID"] == leaves))
     if may:
-        roll.check_majority(view, node)
+        leaving.check_majority()
     else:
         with pytest.raises(HostError, match=r"host b: looks: \d of \d managers answer: .*bring another one back first"):
-            roll.check_majority(view, node)
+            leaving.check_majority()
 
 
 @pytest.fixture
