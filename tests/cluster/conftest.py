@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ PREFIX = "10.83.7"
 HOSTS = ("a", "b", "c")
 RUNTIMES = ["edge", "intake", "ledger", "broker", "database"]
 CONNECTIONS = 48
+RATE = float(os.environ.get("STELE_RATE", "15"))  # requests a second: what two processors do beside other lanes
 WINDOW = 240  # seconds: two processors start everything that a host had
 
 
@@ -72,9 +74,9 @@ class Site:
         """Wait for that."""
         wait_until("every task runs", self.whole, WINDOW, 0.5)
 
-    def load(self, rate: float = 50) -> Load:
+    def load(self) -> Load:
         """Load on the balancer, for a ``with`` statement."""
-        return Load(self.balancer.url, self.folder, rate=rate, connections=CONNECTIONS)
+        return Load(self.balancer.url, self.folder, rate=RATE, connections=CONNECTIONS)
 
 
 @pytest.fixture(scope="session")
