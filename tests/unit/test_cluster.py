@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from components.cluster import Cluster
+from components.cluster_reference import LOST_PEERS
 from components.cluster_settings import ClusterSettings
 from components.environment import Environment
 from components.release_store import FolderReleaseStore
@@ -185,6 +186,16 @@ def test_data_is_in_a_folder_that_every_host_has_and_made_before_its_owner(deplo
     (mount,) = recorder.of_type(SERVICE)[broker]["taskSpec"]["containerSpec"]["mounts"]
     assert mount == {"type": "bind", "source": "/srv/stele/dev-broker-data", "target": "/data"}
     assert "broker-data-folder" in recorder.after[broker]
+
+
+def test_a_container_on_a_cluster_gives_up_on_a_peer_that_is_lost(deploy: Deploy) -> None:
+    recorder, _ = deploy()
+    patience = {
+        name.rpartition("-")[0]: inputs["taskSpec"]["containerSpec"].get("sysctl")
+        for name, inputs in recorder.of_type(SERVICE).items()
+    }
+    assert patience.pop("edge-gate") is None  # on the host's own network stack
+    assert all(each == LOST_PEERS for each in patience.values()), patience
 
 
 def test_without_such_a_folder_data_and_its_owner_stay_on_the_first_host(deploy: Deploy) -> None:
