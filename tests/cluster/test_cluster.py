@@ -23,7 +23,7 @@ from tests.conftest import BASE
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 REQUESTS = int(os.environ.get("STELE_REQUESTS", "2000"))  # at least, while all hosts are patched
 BLIPS = int(os.environ.get("STELE_BLIPS", "2"))
-LOST = os.environ.get("STELE_LOST", "a")  # which hosts, one after the other: abc is all
+LOSSES = ("a follower", "the leader", "the third")[: int(os.environ.get("STELE_LOSSES", "1"))]
 BUSY = 20  # seconds
 SWARMS_OWN = 15  # seconds until a Swarm counts a host as lost, by default
 
@@ -81,10 +81,25 @@ def test_all_hosts_are_patched_through_a_kill_and_nobody_notices(site: Site) -> 
     site.product.up("--expect-no-changes")
 
 
-@pytest.mark.parametrize("name", list(LOST))  # `host` is a fixture of testinfra
-def test_a_lost_host_is_hardly_noticed(site: Site, name: str) -> None:
+@pytest.fixture(scope="session")
+def lost_before() -> set[str]:
+    """Hosts that were lost already."""
+    return set()
+
+
+def choose(site: Site, which: str, lost_before: set[str]) -> str:
+    """The host to lose: none twice."""
+    leader = next(name for name in HOSTS if (site.node(name).get("ManagerStatus") or {}).get("Leader"))
+    others = sorted(set(HOSTS) - lost_before - {leader})
+    name = leader if which == "the leader" or not others else others[0]
+    lost_before.add(name)
+    return name
+
+
+@pytest.mark.parametrize("which", LOSSES)
+def test_a_lost_host_is_hardly_noticed(site: Site, which: str, lost_before: set[str]) -> None:
+    name = choose(site, which, lost_before)
     site.await_whole()
-    led = (site.node(name).get("ManagerStatus") or {}).get("Leader", False)
     engine = site.engine(name)
     with site.load() as load:
         load.wait(5)
@@ -99,7 +114,7 @@ def test_a_lost_host_is_hardly_noticed(site: Site, name: str) -> None:
     report = load.report
     late = [each for each in report["failures"] if each["at"] > lost + CHECK_INTERVAL * FALL + 65]
     print(
-        f"\nhost {name}{' (the leader)' if led else ''} lost: {report['failed']} of {report['requests']} requests "
+        f"\nhost {name} ({which}) lost: {report['failed']} of {report['requests']} requests "
         f"failed; known after {known:.1f} s, every task back after {whole:.1f} s (Swarm's own: {SWARMS_OWN} s)"
     )
     print(json.dumps(report["failures"][:10]))
