@@ -60,10 +60,10 @@ class Environment(pulumi.ComponentResource):
             account = account_of("storage", settings.storage) if settings.storage else None
             if account is not None:
                 settings = replace(settings, secrets={**settings.secrets, STORAGE_SECRET: account.credential})
-            self._ground = ground_of(settings, account)
             self._passage = passage_to(account) if account is not None else None
             manifest, active = resolve(settings)
             check_schema(settings, manifest, before := change.recorded_now(name))
+            self._ground = ground_of(settings, account, before)
             key = settings.secrets.get("backup-key", "")
             asked = Question(account, name, key, wanted_of(settings)) if account is not None else None
             new, source = not before.get("services"), source_of(settings, name)
@@ -118,6 +118,8 @@ class Environment(pulumi.ComponentResource):
         }
         services: dict[str, ImmutableService | Edge | Backup] = {**runners, **behind, **doors}
         self.outputs = self._outputs(active, services)
+        if self._ground.hosts:
+            self.outputs["state"] = self._ground.place
         if installation:
             self.outputs["incarnation"] = installation.incarnation
         for backup in runners.values():

@@ -75,11 +75,6 @@ class HostRelease:
     lock: str
     folder: str
 
-    @property
-    def version(self) -> str:
-        """What a host that runs it says in its os-release: IMAGE_VERSION."""
-        return self.folder.rpartition("/")[2]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from docker.errors import DockerException
+
 from hosts.steps import Steps
 from hosts.swarm_view import BEFORE_LABEL, STACK_LABEL, Json, SwarmView, ended, labels_of, runs
 from hosts.wanted import HostError
@@ -16,21 +18,6 @@ class Leaving:
 
     def __init__(self, steps: Steps, view: SwarmView, node: Json) -> None:
         self._steps, self._view, self._node, self._id = steps, view, node, str(node["ID"])
-
-    def check_data(self) -> None:
-        """What is on a host alone cannot be left behind. Before anything is changed. Raises HostError."""
-        if self._node["Status"]["State"] != "ready":
-            return
-        services = {each["ID"]: each for each in self._view.services()}
-        for task in self._view.tasks(node=self._id):
-            mounts = task["Spec"]["ContainerSpec"].get("Mounts") or []
-            volumes = [mount["Source"] for mount in mounts if mount["Type"] == "volume" and mount.get("Source")]
-            if runs(task) and volumes and task["ServiceID"] in services:
-                owner = services[task["ServiceID"]]["Spec"]["Name"]
-                raise HostError(
-                    f"host {self._steps.host}: it has volume {volumes[0]} of {owner}, which is on no other: let its "
-                    "stack keep its data where every host has it (pulumi config set state FOLDER; docs/hosts.md)"
-                )
 
     def check_majority(self) -> None:
         """Those managers that stay must be able to decide without this one. Raises HostError."""
@@ -54,7 +41,7 @@ class Leaving:
             view.set_availability(self._id, "pause")
             try:
                 self._double()
-            except HostError:
+            except (HostError, DockerException, OSError):
                 self.restore()
                 view.set_availability(self._id, "active")
                 raise
@@ -79,7 +66,8 @@ class Leaving:
             self._steps.until("it is no manager any more", self._is_worker)
 
     def forget(self) -> None:
-        """The Swarm knows it no longer."""
+        """The Swarm knows it no longer. What was doubled for it is as before: the number from before is its label."""
+        self.restore()
         self.demote()
         self._view.remove_node(self._id)
 
@@ -128,13 +116,12 @@ class Leaving:
 
 
 def check_unused(steps: Steps, view: SwarmView) -> None:
-    """With the last host the cluster goes, so nothing may run on it. Raises HostError."""
+    """With its last host a cluster goes, so nothing may run on it. Raises HostError."""
     services = [each["Spec"] for each in view.services()] if view.exists() else []
     if services:
         stacks = sorted({(each.get("Labels") or {}).get(STACK_LABEL, each["Name"]) for each in services})
         raise HostError(
-            f"host {steps.host}: it is the last one, and {', '.join(stacks)} still runs on it; "
-            f"pulumi destroy -s {stacks[0]} first"
+            f"host {steps.host}: {', '.join(stacks)} still runs on this cluster; pulumi destroy -s {stacks[0]} first"
         )
 
 

@@ -38,9 +38,9 @@ class Switch:
 
     def ensure(self) -> None:
         """Make it, unless it is there. Raises EngineError when the subnet is somebody else's."""
-        if Path(f"/run/netns/{self._name}").exists() and Path(f"/sys/class/net/st{self._id}").exists():
+        if Path(f"/sys/class/net/st{self._id}/operstate").exists() and self._is_up():
             return
-        self.remove()
+        self.remove()  # of one that a kill left half-made
         routes = subprocess.run(["ip", "-j", "route"], capture_output=True, text=True, check=True).stdout
         for route in json.loads(routes):
             with suppress(ValueError):
@@ -57,6 +57,14 @@ class Switch:
         last = self._net.broadcast_address - 1
         do("ip", "address", "add", f"{last}/{self._net.prefixlen}", "dev", f"st{self._id}")
         do("ip", "link", "set", f"st{self._id}", "up")
+
+    def _is_up(self) -> bool:
+        """The last step was done."""
+        shown = subprocess.run(
+            ["ip", "-j", "address", "show", f"st{self._id}"], capture_output=True, text=True, check=True
+        )
+        link = json.loads(shown.stdout)[0]
+        return "UP" in link["flags"] and bool(link["addr_info"])
 
     def plug(self, name_space: str, address: str) -> None:
         """Give an engine's name space an address on it."""
@@ -89,7 +97,9 @@ class LocalEngine(NamespacedEngine):
 
     def wire(self) -> None:
         """Plug it in. What it is is written first: an engine that a kill leaves behind is known."""
-        (self.folder / "host.json").write_text(json.dumps(dict(self._machine)))
+        whole = self.folder / "host.json.new"
+        whole.write_text(json.dumps(dict(self._machine)))
+        whole.rename(self.folder / "host.json")
         self._switch.ensure()
         self._switch.plug(self.name, self._machine["address"])
 
@@ -120,7 +130,10 @@ class LocalMachines:
     def find(self, name: str, generation: str) -> Machine | None:
         """One of them, when it answers."""
         own = [each for each in self.all() if (each.name, each.generation) == (name, generation)]
-        return own[0] if own and self.engine(name, generation).answers() else None
+        engine = self.engine(name, generation)
+        if own and not engine.answers() and (running := engine.processes()):
+            raise HostError(f"its engine does not answer, but runs (process {running[0]}): wait, or kill that first")
+        return own[0] if own and engine.answers() else None
 
     def bring_up(self, wanted: Wanted) -> Machine:
         """Start an engine that is empty."""

@@ -36,32 +36,3 @@ class Machines(Protocol):
 
     def console(self, name: str, generation: str) -> list[str]:
         """The last lines that it said."""
-
-
-class Fleet:
-    """Machines of both kinds: the wanted host is of the kind that it has an address for, or not."""
-
-    def __init__(self, local: Machines, remote: Machines, wanted: Wanted) -> None:
-        self._local, self._remote = local, remote
-        self._own = remote if wanted.address else local
-
-    def all(self) -> Sequence[Machine]:
-        """Every machine."""
-        return [*self._local.all(), *self._remote.all()]
-
-    def find(self, name: str, generation: str) -> Machine | None:
-        """One of them."""
-        return self._own.find(name, generation)
-
-    def bring_up(self, wanted: Wanted) -> Machine:
-        """Of its kind."""
-        return self._own.bring_up(wanted)
-
-    def take_away(self, name: str, generation: str) -> None:
-        """Of either kind: a host may have been the other one before."""
-        self._local.take_away(name, generation)
-        self._remote.take_away(name, generation)
-
-    def console(self, name: str, generation: str) -> list[str]:
-        """Of its kind."""
-        return self._own.console(name, generation)

@@ -154,6 +154,15 @@ class NamespacedEngine:
         except (DockerException, OSError):
             return False
 
+    def processes(self) -> list[int]:
+        """The engine's own process, while it runs."""
+        found = []
+        for pid in pids_of(self.folder):
+            with suppress(OSError):  # it has just ended
+                if Path(f"/proc/{pid}/comm").read_text().strip() == "dockerd":
+                    found.append(pid)
+        return found
+
     def kill(self) -> None:
         """SIGKILL the engine with everything in it, as a host that loses its power. Its folder stays."""
         while pids := pids_of(self.folder, self._run):

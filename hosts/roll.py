@@ -6,6 +6,7 @@ was called off is taken back.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -27,16 +28,18 @@ class Roll:
         self._wanted, self._machines = wanted, machines
         self._steps = Steps(wanted.name, wanted.window)
         self._last_words: Sequence[str] = ()  # of a machine that is taken away
+        self._is_new = False  # joined by this very run
 
     def converge(self) -> Machine:
         """The wanted host is there and in the Swarm, and no other generation of it is. Raises HostError."""
         with self._telling():
             self._adopt()
             for old in self._others():
-                self._leaving(old).check_data()
+                self._check_data(old)
             machine = self._present()
             self._join(machine)
             node = self._in_its_role(self._ready(machine))
+            self._view().set_availability(node["ID"], "active")  # a roll that was called off had paused it
             for old in self._others():
                 self._retire(old)
             for left in self._machines.all():  # it never got as far as the Swarm
@@ -46,19 +49,26 @@ class Roll:
             self._settle(node)
             return machine
 
-    def remove(self) -> None:
-        """No generation of the host is there any more. Raises HostError."""
+    def remove(self, *, given_up: bool = False) -> None:
+        """No generation of the host is there any more. Raises HostError, unless the whole cluster is ``given_up``."""
         with self._telling():
-            self._adopt()
-            own = [each for each in self._machines.all() if each.name == self._wanted.name]
-            if not [each for each in self._machines.all() if each.name != self._wanted.name]:
-                check_unused(self._steps, self._view())
-            elif self._view().exists():
-                for old in self._nodes():
-                    self._leaving(old).check_data()
-                    self._retire(old)
-            for machine in own:
-                self._machines.take_away(machine.name, machine.generation)
+            if not given_up:
+                self._adopt()
+                nodes = self._nodes()
+                if nodes and len(nodes) == len(self._view().nodes()):
+                    check_unused(self._steps, self._view())
+                else:
+                    for node in nodes:
+                        self._check_data(node)
+                        self._retire(node)
+            for machine in self._machines.all():
+                if machine.name == self._wanted.name:
+                    self._machines.take_away(machine.name, machine.generation)
+
+    def check_unused(self) -> None:
+        """Nothing runs on the cluster. Raises HostError."""
+        with self._telling():
+            check_unused(self._steps, self._view())
 
     # -- what is there ------------------------------------------------------------------------------------------------
 
@@ -112,9 +122,10 @@ class Roll:
         if state not in {"inactive", ""}:  # its Swarm is lost to it
             self._leave(machine)
         self._steps.begin("joins")
+        self._is_new = True
         swarm, others = connect(machine.engine, 60).swarm, self._view().without(machine.engine)
         try:
-            if self._there_is_a_swarm(machine):
+            if others.exists():
                 token = others.tokens()[self._wanted.role]
                 addresses = [f"{node['ManagerStatus']['Addr'].rpartition(':')[0]}:{PORT}" for node in others.managers()]
                 swarm.join(addresses, token, listen_addr=f"0.0.0.0:{PORT}", advertise_addr=machine.address)
@@ -123,21 +134,6 @@ class Roll:
         except (DockerException, OSError) as error:
             self._undo(machine)
             raise self._steps.error(error) from error
-
-    def _there_is_a_swarm(self, machine: Machine) -> bool:
-        """Whether there is one to join. Where somebody is silent nobody can tell, and there must never be two."""
-        silent = []
-        for other in self._machines.all():
-            if other.engine == machine.engine:
-                continue
-            try:
-                if state_of(other.engine)["LocalNodeState"] not in {"inactive", ""}:
-                    return True
-            except (DockerException, OSError):
-                silent.append(other.engine)
-        if silent:
-            raise self._steps.error(f"{', '.join(silent)} may have a Swarm, and does not answer: bring it back")
-        return False
 
     def _ready(self, machine: Machine) -> Json:
         """The new node, once the managers see it ready, with the labels that say whose it is."""
@@ -150,7 +146,8 @@ class Roll:
         try:
             node: Json = self._steps.until("the managers see it ready", ready)
         except HostError:
-            self._undo(machine)
+            if self._is_new:  # one that was there before has something to lose
+                self._undo(machine)
             raise
         view.label(node["ID"], {HOST_LABEL: self._wanted.name, GENERATION_LABEL: self._wanted.generation})
         return node
@@ -182,11 +179,14 @@ class Roll:
     def _undo(self, machine: Machine) -> None:
         """A host that does not join is no host: nothing of it stays, and what there was stays as it was."""
         self._last_words = self._machines.console(machine.name, machine.generation)
-        with suppress(HostError, DockerException, OSError):
+        with suppress(DockerException, OSError):
             identity = str(state_of(machine.engine).get("NodeID", ""))
+            view = self._view().without(machine.engine)
+            if identity and (node := view.node(identity)) is not None:
+                Leaving(self._steps, view, node).demote()  # or the others would count it as a manager that is lost
             self._leave(machine)
             if identity:
-                self._view().without(machine.engine).remove_node(identity)
+                view.remove_node(identity)
         self._machines.take_away(machine.name, machine.generation)
 
     # -- a host goes --------------------------------------------------------------------------------------------------
@@ -194,6 +194,19 @@ class Roll:
     def _leaving(self, node: Json) -> Leaving:
         machine, view = self._machine_of(node), self._view()
         return Leaving(self._steps, view.without(machine.engine) if machine else view, node)
+
+    def _check_data(self, node: Json) -> None:
+        """What is on a host alone cannot be left behind. Before anything is changed. Raises HostError."""
+        machine = self._machine_of(node)
+        if machine is None or node["Status"]["State"] != "ready":
+            return
+        volumes = connect(machine.engine).volumes.list()
+        named = [each.name for each in volumes if not re.fullmatch(r"[0-9a-f]{64}", each.name)]
+        if named:
+            raise HostError(
+                f"host {self._wanted.name}: it alone has volume {named[0]}: move that data first (docs/hosts.md), or, "
+                f"if nobody needs it: docker -H {machine.engine} volume rm {named[0]}"
+            )
 
     def _retire(self, node: Json) -> None:
         """A host leaves, and its machine is taken away."""

@@ -28,7 +28,7 @@ T = TypeVar("T")
 @cache
 def connect(engine: str, timeout: int = 30) -> Any:
     """A client of an engine, by its DOCKER_HOST: one for each, since a new one asks for the engine's version first."""
-    return docker.DockerClient(base_url=engine, timeout=timeout, use_ssh_client=engine.startswith("ssh://"))
+    return docker.DockerClient(base_url=engine, timeout=timeout)
 
 
 def state_of(engine: str) -> Json:
@@ -43,12 +43,21 @@ class SwarmView:
         self._cluster, self._engines = cluster, list(engines)
 
     def exists(self) -> bool:
-        """Whether any of the engines is in a Swarm."""
+        """Whether any of the engines is in a Swarm. HostError where nobody can tell: silence is no answer."""
+        silent = []
         for engine in self._engines:
-            with suppress(DockerException, OSError):
+            try:
                 if state_of(engine)["LocalNodeState"] not in {"inactive", ""}:
                     return True
+            except (DockerException, OSError):
+                silent.append(engine)
+        if silent:
+            raise HostError(f"{', '.join(silent)} may have a Swarm, and does not answer: {self._mend()}")
         return False
+
+    def _mend(self) -> str:
+        cluster = self._cluster
+        return f"bring it back; or give up what is on {cluster}: STELE_GIVE_UP={cluster} pulumi destroy -s {cluster}"
 
     def ask(self, what: Callable[[Any], T]) -> T:
         """Ask a manager; another one when it is gone, and again while they choose a leader. Raises HostError."""
@@ -64,10 +73,7 @@ class SwarmView:
                 except (DockerException, OSError) as error:
                     last = f"{engine}: {' '.join(str(error).split())}"
             if time.monotonic() > deadline:
-                raise HostError(
-                    f"no manager of cluster {self._cluster} answers ({last}): bring most of them back, or "
-                    f"`pulumi destroy -s {self._cluster}` and `pulumi up`"
-                )
+                raise HostError(f"no manager of cluster {self._cluster} answers ({last}): {self._mend()}")
             time.sleep(0.5)
 
     def without(self, engine: str) -> SwarmView:

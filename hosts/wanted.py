@@ -22,36 +22,24 @@ class HostError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A host of a cluster.
+    """A host of a cluster: an engine in a name space of this machine, in ``subnet``.
 
-    ``generation`` names its content: another one is another machine. ``address``: ``USER@HOST`` where it is reached
-    over SSH; empty for an engine in a name space of this machine, in ``subnet``. ``image``: the IMAGE_VERSION
-    that its os-release must say, empty where there is no image. ``managers``: addresses of other hosts that may know
-    the cluster. ``window``: seconds for each step.
+    ``generation`` names its content: another one is another machine. ``window``: seconds for each step.
     """
 
     cluster: str
     name: str
     generation: str
     role: Role
-    address: str
     subnet: str
-    image: str
-    managers: tuple[str, ...]
     window: int
-
-    @property
-    def hostname(self) -> str:
-        """Its machine's name."""
-        return f"{self.name}-{self.generation}"
 
     def to_json(self) -> str:
         """The plain form."""
-        return json.dumps(vars(self) | {"role": self.role.value, "managers": list(self.managers)}, sort_keys=True)
+        return json.dumps(vars(self) | {"role": self.role.value}, sort_keys=True)
 
     @staticmethod
     def of(text: str) -> Wanted:
         """From the plain form."""
         plain: Mapping[str, Any] = json.loads(text)
-        given = dict(plain) | {"role": Role(plain["role"]), "managers": tuple(plain["managers"])}
-        return Wanted(**given)
+        return Wanted(**dict(plain) | {"role": Role(plain["role"])})

@@ -83,6 +83,7 @@ class Site:
 def site(workspace: Workspace, factory: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     factory.up(version=PATCHED)
+    workspace.env["STELE_HOSTS"] = str(workspace.root / "hosts")
     hosts = dict.fromkeys(HOSTS, "manager")
     settings = {"kind": "cluster", "version": BASE, "hosts": hosts, "subnet": f"{PREFIX}.0/24", "window": WINDOW}
     cluster = Stack(workspace, "t-cluster", settings, {})
@@ -122,4 +123,4 @@ def forget(cluster: Stack, engine: str) -> None:
 
 def machines_of(cluster: Stack) -> LocalMachines:
     """The machines of a cluster's hosts."""
-    return LocalMachines(cluster.name, f"{PREFIX}.0/24", cluster.workspace.folder / ".stele" / "hosts")
+    return LocalMachines(cluster.name, f"{PREFIX}.0/24", Path(cluster.workspace.env["STELE_HOSTS"]))

@@ -36,11 +36,10 @@ SERVICE = "service:Service"
 
 @pytest.fixture
 def releases(tmp_path: Path) -> str:
-    """Releases 1.0.0, 1.1.0, without a host image, and 2.0.0 with one."""
+    """Releases 1.0.0 and 1.1.0."""
     store = FolderReleaseStore(tmp_path)
     store.publish(release("1.0.0"), {})
     store.publish(release("1.1.0"), {})
-    store.publish(release("2.0.0") | {"host": HOST}, {})
     return str(tmp_path)
 
 
@@ -57,6 +56,7 @@ def wanted(recorder: Recorder) -> dict[str, Wanted]:
     return {
         name.removesuffix("-host"): Wanted.of(inputs["stdin"])
         for name, inputs in recorder.of_type("local:Command").items()
+        if name.endswith("-host")
     }
 
 
@@ -68,13 +68,10 @@ def cluster(declare: Declare, releases: str) -> Callable[..., tuple[Recorder, An
 
 def test_hosts_change_one_after_the_other_managers_first(cluster: Callable[..., tuple[Recorder, Any]]) -> None:
     recorder, outputs = cluster(hosts={"z": "manager", "a": "worker", "m": "worker"})
-    assert [args.name for args in recorder.resources if args.typ.endswith("local:Command")] == [
-        "z-host",
-        "a-host",
-        "m-host",
-    ]
+    assert list(wanted(recorder)) == ["z", "a", "m"]
     assert recorder.after["a-host"] >= {"z-host"}
     assert recorder.after["m-host"] >= {"a-host"}
+    assert recorder.after["hosts-unused"] >= {"z-host", "a-host", "m-host"}  # so a destroy asks that one first
     assert {name: host["role"] for name, host in outputs["hosts"].items()} == {
         "z": "manager",
         "a": "worker",
@@ -94,32 +91,16 @@ def test_one_more_host_leaves_the_others_as_they_are(cluster: Callable[..., tupl
     assert after["d"].role is Role.WORKER
 
 
-def test_a_host_with_an_address_must_run_the_image_of_the_release(cluster: Callable[..., tuple[Recorder, Any]]) -> None:
-    recorder, _ = cluster(version="2.0.0", hosts={"a": {"role": "manager", "address": "root@10.0.0.11"}})
-    host = wanted(recorder)["a"]
-    assert (host.address, host.image, host.managers) == ("root@10.0.0.11", "abc", ("root@10.0.0.11",))
-
-
-def test_a_release_without_host_image_is_no_image_for_machines(
-    cluster: Callable[..., tuple[Recorder, Any]], caplog: pytest.LogCaptureFixture
-) -> None:
-    with pytest.raises(SystemExit):
-        cluster(hosts={"a": {"role": "manager", "address": "root@10.0.0.11"}})
-    assert "stele:version: '1.0.0' is not allowed; allowed: one with a host image" in caplog.text
-
-
 @pytest.mark.parametrize(
     ("values", "line"),
     [
         ({"hosts": {}}, "stele:hosts: '{}' is not allowed; allowed: a role for each host"),
         ({"hosts": "a"}, "stele:hosts: 'a' is not allowed"),
-        ({"hosts": {"a": "boss"}}, "stele:hosts.a.role: 'boss' is not allowed; allowed: manager | worker"),
-        ({"hosts": {"a": ["manager"]}}, "stele:hosts.a: '[\"manager\"]' is not allowed"),
+        ({"hosts": {"a": "boss"}}, "stele:hosts.a: 'boss' is not allowed; allowed: manager | worker"),
+        ({"hosts": {"a": ["manager"]}}, "stele:hosts.a: '[\"manager\"]' is not allowed; allowed: manager | worker"),
         ({"hosts": {"A": "manager"}}, "stele:hosts.A: 'A' is not allowed; allowed: names of lower-case letters"),
         ({"hosts": {"a": "worker"}}, "stele:hosts: '0 managers' is not allowed; allowed: 1, 3, 5 or 7 managers"),
         ({"hosts": {"a": "manager", "b": "manager"}}, "stele:hosts: '2 managers' is not allowed"),
-        ({"hosts": {"a": {"role": "manager", "address": "-oProxyCommand=x"}}}, "stele:hosts.a.address:"),
-        ({"hosts": {"a": {"role": "manager", "size": "S"}}}, "stele:hosts.a:"),
         ({"subnet": "10.0.0.0/30"}, "stele:subnet: '10.0.0.0/30' is not allowed; allowed: a private IPv4 network"),
         ({"subnet": "8.8.8.0/24"}, "stele:subnet: '8.8.8.0/24' is not allowed"),
         ({"window": "1"}, "stele:window: '1' is not allowed; allowed: a whole number from 5 to 3600"),
@@ -174,7 +155,7 @@ def test_on_a_cluster_nothing_is_there_once(deploy: Deploy) -> None:
     assert shape(recorder) == {
         "edge": (3, alone),
         "edge-gate": (3, alone),
-        "intake": (2, None),
+        "intake": (2, alone),
         "broker": (2, alone),
     }
 
@@ -220,8 +201,9 @@ def test_callers_of_a_cluster_come_from_elsewhere(deploy: Deploy) -> None:
     ("up", "host", "line"),
     [
         ({}, ENGINE, "stele:cluster: 'hosts' is not allowed; allowed: a cluster stack that is up: pulumi up -s hosts"),
-        (UP, "unix:///var/run/docker.sock", "with DOCKER_HOST an engine of it (it is 'unix:///var/run/docker.sock')"),
-        (UP, "", "with DOCKER_HOST an engine of it (it is 'not set')"),
+        (UP, "unix:///var/run/docker.sock", "with DOCKER_HOST the engine of a (it is 'unix:///var/run/docker.sock')"),
+        (UP, "unix:///run/b/docker.sock", "with DOCKER_HOST the engine of a (it is 'unix:///run/b/docker.sock')"),
+        (UP, "", "with DOCKER_HOST the engine of a (it is 'not set'); export DOCKER_HOST=unix:///run/a/docker.sock"),
     ],
 )
 def test_an_environment_is_on_the_cluster_that_it_names(
@@ -236,6 +218,48 @@ def test_an_environment_is_on_the_cluster_that_it_names(
     with pytest.raises(SystemExit):
         deploy(up=up)
     assert line in caplog.text
+
+
+def running(cluster: str | None, place: str | None) -> dict[str, Any]:
+    """The last outputs of a stack that runs, with its data there."""
+    recorded = {"state": {"cluster": cluster, "place": place}} if cluster else {}
+    return UP | recorded | {"services": {"broker": "dev-broker-1"}}
+
+
+@pytest.mark.parametrize(
+    ("up", "state", "line"),
+    [
+        (
+            running(None, None),
+            None,
+            "stele:cluster: 'hosts' is not allowed; allowed: (none), where this stack's data is",
+        ),
+        (running("other", "a"), None, "stele:cluster: 'hosts' is not allowed; allowed: other, where this stack's data"),
+        (running("hosts", "/srv/one"), "/srv/two", "stele:state: '/srv/two' is not allowed; allowed: /srv/one, where"),
+        (running("hosts", "/srv/one"), None, "stele:state: '(not set)' is not allowed; allowed: /srv/one, where"),
+        (running("hosts", "a"), "/srv/two", "stele:state: '/srv/two' is not allowed; allowed: nothing, with a cluster"),
+        (running("hosts", "gone"), None, "allowed: nothing, with a cluster whose manager gone is, where this stack's"),
+    ],
+)
+def test_data_stays_where_it_is(
+    deploy: Deploy, caplog: pytest.LogCaptureFixture, up: dict[str, Any], state: str | None, line: str
+) -> None:
+    with pytest.raises(SystemExit):
+        deploy(up=up, **({"state": state} if state else {}))
+    assert line in caplog.text
+
+
+def test_a_new_first_manager_does_not_move_data(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/b/docker.sock")
+    recorder, outputs = deploy(up=running("hosts", "b"))
+    assert shape(recorder)["broker"] == (1, {"constraints": ["node.labels.stele.host==b"]})
+    assert outputs["state"] == {"cluster": "hosts", "place": "b"}
+
+
+def test_with_a_folder_any_manager_will_do(deploy: Deploy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/c/docker.sock")
+    _, outputs = deploy(state="/srv/stele")
+    assert outputs["state"] == {"cluster": "hosts", "place": "/srv/stele"}
 
 
 def test_a_folder_without_a_cluster_is_refused() -> None:

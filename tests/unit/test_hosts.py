@@ -1,4 +1,4 @@
-"""What a host's commands decide without an engine: addresses, majorities, and what is wrong with a machine over SSH."""
+"""What a host's commands decide without an engine: addresses and majorities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 
 from hosts.leaving import Leaving
 from hosts.local_machines import LocalMachines
-from hosts.ssh_machines import SshMachines
 from hosts.steps import Steps
 from hosts.wanted import HostError, Role, Wanted
 
@@ -23,10 +22,7 @@ WANTED = Wanted(
     name="b",
     generation="g2",
     role=Role.MANAGER,
-    address="root@10.0.0.11",
     subnet="10.83.0.0/28",
-    image="abc",
-    managers=("root@10.0.0.11", "root@10.0.0.12"),
     window=5,
 )
 
@@ -40,7 +36,7 @@ def test_usage(arguments: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "hosts", *arguments], cwd=ROOT, capture_output=True, text=True, input=""
     )
-    assert (done.returncode, done.stderr) == (2, "usage: python -m hosts converge | remove < host.json\n")
+    assert (done.returncode, done.stderr) == (2, "usage: python -m hosts converge | remove | unused < host.json\n")
 
 
 def machines(root: Path, *taken: str) -> LocalMachines:
@@ -113,41 +109,3 @@ def test_managers_keep_their_majority(managers: Sequence[str], leaves: str, may:
     else:
         with pytest.raises(HostError, match=r"host b: looks: \d of \d managers answer: .*bring another one back first"):
             leaving.check_majority()
-
-
-@pytest.fixture
-def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An `ssh` that runs the script in this file instead."""
-    script = tmp_path / "answer"
-    (tmp_path / "ssh").write_text(f"#!/bin/sh\n. {script}\n")
-    (tmp_path / "ssh").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    return script
-
-
-@pytest.mark.parametrize(
-    ("answer", "line"),
-    [
-        (
-            "echo 'root@10.0.0.11: Permission denied (publickey).' >&2; exit 255",
-            "host b: root@10.0.0.11 refuses SSH: root@10.0.0.11: Permission denied (publickey).; boot it",
-        ),
-        ("exit 255", "host b: root@10.0.0.11 refuses SSH: no answer; boot it"),
-        ("echo other; echo 20.10", "host b: root@10.0.0.11 runs host image other, the release has abc: boot that one"),
-        ("exit 127", "host b: root@10.0.0.11 runs host image none, the release has abc: boot that one"),
-        ("echo abc; echo 'no daemon' >&2; exit 1", "host b: the engine of root@10.0.0.11 does not answer: no daemon"),
-    ],
-)
-def test_a_machine_that_is_not_what_it_should_be_is_named(ssh: Path, answer: str, line: str) -> None:
-    ssh.write_text(answer)
-    with pytest.raises(HostError) as error:
-        SshMachines(WANTED).bring_up(WANTED)
-    assert str(error.value).startswith(line)
-    assert "\n" not in str(error.value)
-
-
-def test_a_machine_that_is_what_it_should_be_is_there(ssh: Path) -> None:
-    ssh.write_text("echo abc; echo 20.10")
-    machine = SshMachines(WANTED).bring_up(WANTED)
-    assert (machine.address, machine.engine) == ("10.0.0.11", "ssh://root@10.0.0.11")
-    assert [each.engine for each in SshMachines(WANTED).all()] == ["ssh://root@10.0.0.11", "ssh://root@10.0.0.12"]
