@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from bench.lab import ground
 from bench.lab.workspace import Stack, Workspace
 
 BASE = "900.0.0"
+
+# Nothing is timed in a test, least of all beside other lanes.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
