@@ -70,7 +70,7 @@ def baked(killed: list[str], workspace: Workspace) -> Baked:
     return Baked(factory, entry, workspace.releases / entry["folder"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def machine(baked: Baked, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """The sealed image, booted for the first time, on a disk of 6 GiB."""
     folder = tmp_path_factory.mktemp("machine")
@@ -79,7 +79,7 @@ def machine(baked: Baked, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield machine
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def host(machine: Machine) -> Host:
     """Testinfra's view of it."""
     return machine.host
