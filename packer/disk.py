@@ -16,8 +16,9 @@ _TABLE = f"""\
 label: gpt
 label-id: {DISK}
 start=1MiB, size=1MiB, type=21686148-6449-6E6F-744E-656564454649, uuid={BOOT}, name=boot
-start={ROOT_AT}MiB, size={ROOT_SIZE}MiB, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709, uuid={ROOT}, name=root
+start={ROOT_AT}MiB, size={{size}}MiB, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709, uuid={ROOT}, name=root
 """
+FULL = "Could not allocate"  # block, or inode
 
 
 class BakeError(Exception):
@@ -47,20 +48,27 @@ def contained(*command: str) -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL", *alone, *command]
 
 
-def base_disk(tree: Path, out: Path, epoch: str) -> None:
-    """Write the disk whose root is this folder."""
-    do("truncate", f"--size={ROOT_AT + ROOT_SIZE + AFTER}M", str(out))
-    do("sfdisk", "--quiet", str(out), text=_TABLE)
+def base_disk(tree: Path, out: Path, epoch: str, size: int = ROOT_SIZE) -> None:
+    """Write the disk whose root, of ``size`` MiB, is this folder. Raises BakeError, also where it does not fit."""
+    do("truncate", f"--size={ROOT_AT + size + AFTER}M", str(out))
+    do("sfdisk", "--quiet", str(out), text=_TABLE.format(size=size))
     options = f"offset={ROOT_AT * MIB},hash_seed={ROOT},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0"
     ext4 = ["mkfs.ext4", "-q", "-F", "-L", "root", "-U", ROOT, "-m", "0", "-E", options, "-d", str(tree), str(out)]
-    do("env", f"SOURCE_DATE_EPOCH={epoch}", *ext4, f"{ROOT_SIZE}M")
+    try:
+        do("env", f"SOURCE_DATE_EPOCH={epoch}", *ext4, f"{size}M")
+    except BakeError as error:
+        if FULL not in str(error):
+            raise
+        files = int(do("du", "--summarize", "--block-size=1M", str(tree)).split()[0])
+        mend = "take something out of packer/packages, or raise ROOT_SIZE in packer/disk.py"
+        raise BakeError(f"the root: {files} MiB of files do not fit into its {size} MiB: {mend}") from None
 
 
 def cut(disk: Path) -> None:
     """Leave of a disk what comes with the image: its state partition, with all that the build wrote there, goes."""
     os.truncate(disk, (ROOT_AT + ROOT_SIZE + AFTER) * MIB)
     # The table anew, since its second copy was at the end of a larger disk. Boot code stays.
-    do("sfdisk", "--quiet", "--wipe=never", "--wipe-partitions=never", str(disk), text=_TABLE)
+    do("sfdisk", "--quiet", "--wipe=never", "--wipe-partitions=never", str(disk), text=_TABLE.format(size=ROOT_SIZE))
 
 
 def extract(disk: Path, tree: Path) -> None:
