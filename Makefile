@@ -99,6 +99,7 @@ lock: ## Refresh every lock file: Python and Debian packages, and Java libraries
 			--no-emit-index-url --no-emit-find-links "$$name.in" --output-file "$$name.lock"
 	done
 	runtimes/base/lock --all
+	$(PYTHON) packer/lynis.py
 	if command -v mvn >/dev/null; then runtimes/jvm/lock; else echo "make lock: no mvn here: libraries.lock of jvm stays as it is"; fi
 
 .PHONY: recover

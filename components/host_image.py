@@ -34,7 +34,7 @@ class HostImage(pulumi.ComponentResource):
             # An image that a release names must stay, so deleting the resource removes nothing.
             delete="true",
             dir=str(CHECKOUT),
-            environment={"SOURCE_DATE_EPOCH": epoch},
+            environment={"SOURCE_DATE_EPOCH": epoch, "STELE_IMAGE_VERSION": folder.rpartition("/")[2]},
             triggers=[content],
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=False),
         )

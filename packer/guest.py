@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,9 @@ from disk import BakeError, contained, do
 PACKER = Path(__file__).resolve().parent
 TAIL = 12  # lines of the guest's console in an error
 PLUGINS_SINCE = (1, 7)
+# What is not of the template.
+BUILDS = ("bake", "accelerator.py", "disk.py", "guest.py", "lynis.py", "sbom.py", "base", "azure", "packages", "*.lock")
+CHECK = "check failed: "
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Build:
     initrd: Path
     accelerator: str
     epoch: str
+    version: str
     work: Path
 
 
@@ -36,7 +39,7 @@ def build(given: Build) -> Path:
     """The sealed disk. Raises BakeError with what Packer said last, and the guest's console."""
     version = packer_version()
     template = given.work / "template"
-    shutil.copytree(PACKER, template, ignore=shutil.ignore_patterns("*.py", "bake", "base", "packages*", "__pycache__"))
+    shutil.copytree(PACKER, template, ignore=shutil.ignore_patterns(*BUILDS, "__pycache__"))
     if version < PLUGINS_SINCE:
         (template / "plugins.pkr.hcl").unlink()  # builders are built in, and `required_plugins` is not known
     else:
@@ -54,6 +57,8 @@ def build(given: Build) -> Path:
         "key": key,
         "credential": base64.b64encode(key.with_suffix(".pub").read_bytes()).decode(),
         "epoch": given.epoch,
+        "image_version": given.version,
+        "python": sys.executable,
     }
     words = [word for name, value in variables.items() for word in ("-var", f"{name}={value}")]
     run(["packer", "build", "-color=false", "-only=qemu.host", *words, str(template)], given)
@@ -84,7 +89,7 @@ def run(command: list[str], given: Build) -> None:
         "TMPDIR": str(given.work),
         "PACKER_CACHE_DIR": str(given.work / "cache"),
     }
-    recent: deque[str] = deque(maxlen=TAIL)
+    lines: list[str] = []
     with subprocess.Popen(
         contained(*command), env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
@@ -92,9 +97,15 @@ def run(command: list[str], given: Build) -> None:
         for line in process.stdout:
             if line.strip():
                 print(f"host: packer: {line.strip()}", file=sys.stderr, flush=True)
-                recent.append(line.strip())
+                lines.append(line.strip())
     if process.returncode:
-        said = console(given).read_text(errors="replace").splitlines()[-TAIL:] if console(given).exists() else []
-        failed = next((line for line in recent if "errored after" in line or line.startswith("Error:")), None)
-        failed = failed or (recent[-1] if recent else f"exit code {process.returncode}")
-        raise BakeError("\n  ".join([f"packer {command[1]}: {failed}", *recent, "the guest's console:", *said]))
+        raise failure(command[1], lines or [f"exit code {process.returncode}"], console(given))
+
+
+def failure(verb: str, lines: list[str], console: Path) -> BakeError:
+    """Why Packer has failed: the checks that are not passed; otherwise what it said last, and the guest's console."""
+    if failed := [line.partition(CHECK)[2] for line in lines if CHECK in line]:
+        return BakeError(f"checks before sealing: {'; '.join(failed)}: mend packer/blessed or bless.sh, or the check")
+    why = next((line for line in lines if "errored after" in line or line.startswith("Error:")), lines[-1])
+    said = console.read_text(errors="replace").splitlines() if console.exists() else []
+    return BakeError("\n  ".join([f"packer {verb}: {why}", *lines[-TAIL:], "the guest's console:", *said[-TAIL:]]))

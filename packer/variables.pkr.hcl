@@ -9,6 +9,22 @@ variable "epoch" {
   }
 }
 
+variable "image_version" {
+  type        = string
+  default     = "unversioned"
+  description = "What a host says it is, in /etc/os-release: the last part of the image's folder in a release."
+  validation {
+    condition     = length(var.image_version) > 0 && regex_replace(var.image_version, "[a-z0-9._~^-]", "") == ""
+    error_message = "The image_version must be of a-z, 0-9 and . _ ~ ^ -, as os-release wants it."
+  }
+}
+
+variable "python" {
+  type        = string
+  default     = "python3"
+  description = "A Python with testinfra, for the checks before sealing."
+}
+
 # qemu: on-premises and local
 
 variable "disk" {

@@ -21,3 +21,9 @@ echo "bless: accounts"
 passwd --quiet --lock root
 sed -Ei 's/^(PASS_MAX_DAYS).*/\1 365/; s/^(PASS_MIN_DAYS).*/\1 1/; s/^(UMASK).*/\1 027/' /etc/login.defs # 5.4.1.1-2, 5.4.3.3
 rm -f /etc/ssh/ssh_host_*
+printf 'IMAGE_ID=stele-host\nIMAGE_VERSION=%s\n' "${IMAGE_VERSION:?}" >>/usr/lib/os-release
+echo "bless: it takes effect, so that it can be looked at"
+systemctl daemon-reload
+systemd-tmpfiles --create /usr/lib/tmpfiles.d/stele.conf
+systemctl restart systemd-sysctl systemd-resolved nftables docker ssh
+systemctl start auditd # it did not start: there was no folder for its log

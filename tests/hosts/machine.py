@@ -75,6 +75,7 @@ class Machine:
         *,
         accelerator: str,
         wire: Loopback | Tap | None = None,
+        size: str = SIZE,
     ) -> None:
         self._folder, self._accelerator = folder, accelerator
         self._wire = wire or Loopback()
@@ -83,7 +84,7 @@ class Machine:
         self._disk = folder / "disk.qcow2"
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        _do("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(image), str(self._disk), SIZE)
+        _do("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(image), str(self._disk), size)
         _do("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key))
         self._credentials = {"ssh.authorized_keys.root": self.key.with_suffix(".pub").read_text()} | dict(
             credentials or {}

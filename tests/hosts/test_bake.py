@@ -1,8 +1,10 @@
-"""What `packer/bake` does when it is called again, killed, or has no room."""
+"""What `packer/bake` does when it is called again, killed, or has no room; and a host that has none."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from bench.lab.workspace import Workspace
 from tests.hosts.conftest import BAKE, VERSION, Baked
+from tests.hosts.machine import Machine
 
 
 def test_a_bake_that_was_killed_left_nothing_half_made(killed: list[str], baked: Baked) -> None:
@@ -48,6 +51,36 @@ def test_no_room_is_told_before_anything_is_made(full: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == f"host: {full}: 64 MiB free, 6144 MiB needed: make room\n"
     assert [path.name for path in full.iterdir()] == ["host.lock"]
+
+
+def test_no_memory_for_the_guest_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    little = tmp_path / "meminfo"
+    little.write_text("MemTotal: 2097152 kB\nMemFree: 100000 kB\nMemAvailable: 307200 kB\n")
+    shown = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /proc/meminfo && exec "$@"', str(little)]
+    done = subprocess.run([*shown, BAKE, str(tmp_path / "host")], capture_output=True, text=True)
+    assert done.returncode == 1
+    wanted = "300 MiB available, 1280 MiB needed by the guest: end what takes it, or add some"
+    assert done.stderr == f"host: memory: {wanted}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["host.lock", "meminfo"]
+
+
+def test_an_image_that_is_not_what_it_was_is_told_and_left_alone(baked: Baked, tmp_path: Path) -> None:
+    for name in ("host.json", "host.spdx.json", "packages.lock"):
+        shutil.copy(baked.folder / name, tmp_path)
+    (tmp_path / "host.qcow2").write_text("damaged")
+    done = subprocess.run([BAKE, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 1
+    found = hashlib.sha256(b"damaged").hexdigest()
+    first, _, mend = done.stderr.partition(": bring it back from a copy")
+    assert first == f"host: {tmp_path}/host.qcow2 is sha256:{found}, its host.json says {baked.entry['disk']}"
+    assert mend.count("\n") == 1
+    assert (tmp_path / "host.qcow2").read_text() == "damaged"
+
+
+def test_a_disk_that_is_too_small_is_told_and_the_host_is_off(baked: Baked, tmp_path: Path) -> None:
+    machine = Machine(baked.disk, tmp_path / "machine", accelerator=baked.accelerator, size="3G")
+    with pytest.raises(AssertionError, match="stele: disk vda: 3072 MiB, at least 3600 MiB needed for root and state"):
+        machine.__enter__()
 
 
 def test_another_call_is_explained() -> None:

@@ -4,35 +4,19 @@ from __future__ import annotations
 
 import json
 
+import checks
 import pytest
+from cis import Check
 from testinfra.host import Host
 
-from tests.hosts.cis import CHECKS, Check
+from bench.lab.workspace import wait_until
 from tests.hosts.conftest import Baked
-from tests.hosts.machine import Machine
-
-LISTENING = {"22"}  # by TCP, from elsewhere
+from tests.hosts.machine import LIMIT, Machine
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
-def test_cis(host: Host, check: Check) -> None:
+@pytest.mark.parametrize("check", checks.ALL, ids=lambda check: check.id)
+def test_check(host: Host, check: Check) -> None:
     assert check.holds(host), check.title
-
-
-@pytest.mark.parametrize("name", ["docker", "ssh", "auditd", "nftables", "systemd-timesyncd", "systemd-networkd"])
-def test_services_run(host: Host, name: str) -> None:
-    assert host.service(name).is_running
-    assert host.service(name).is_enabled
-
-
-def test_nothing_has_failed(host: Host) -> None:
-    assert host.check_output("systemctl list-units --failed --plain --no-legend") == ""
-
-
-def test_what_listens(host: Host) -> None:
-    lines = host.check_output("ss -Hltn").splitlines()
-    addresses = [line.split()[3] for line in lines]
-    assert {each.rpartition(":")[2] for each in addresses if not each.startswith(("127.", "[::1]"))} == LISTENING
 
 
 def test_packages_are_the_locked_ones(host: Host, baked: Baked) -> None:
@@ -62,17 +46,6 @@ def test_docker_runs_a_container(host: Host) -> None:
     assert host.run("docker run --rm stele-test /bin/true").rc == 0
 
 
-def test_nobody_has_a_password(host: Host) -> None:
-    shadow = host.check_output("cat /etc/shadow").splitlines()
-    assert [line.split(":")[0] for line in shadow if line.split(":")[1][:1] not in ("!", "*")] == []
-
-
-def test_nobody_else_logs_in(host: Host) -> None:
-    passwd = host.check_output("cat /etc/passwd").splitlines()
-    shells = {line.split(":")[0] for line in passwd if not line.endswith(("nologin", "false", "/bin/sync"))}
-    assert shells == {"root"}
-
-
 def test_nothing_of_the_build_is_left(host: Host, machine: Machine) -> None:
     for name in ("ssh_host_*", "authorized_keys", "*_history", "key.json", "script_*.sh"):
         assert host.check_output(f"find / -xdev -name '{name}'") == ""
@@ -88,3 +61,28 @@ def test_it_has_an_identity_of_its_own(host: Host) -> None:
 
 def test_no_swarm_is_joined_unasked(host: Host) -> None:
     assert host.check_output("docker info --format '{{.Swarm.LocalNodeState}}'") == "inactive"
+
+
+def test_it_says_which_image_it_is(host: Host, baked: Baked) -> None:
+    version = baked.entry["folder"].rpartition("/")[2]
+    assert host.check_output('. /etc/os-release; echo "$ID $IMAGE_ID $IMAGE_VERSION"') == f"debian stele-host {version}"
+
+
+def test_blessing_has_hardened_it(baked: Baked) -> None:
+    index = json.loads((baked.folder / "host.json").read_text())["lynis"]
+    assert 0 < index["before"] < index["after"] <= 100
+
+
+def test_nothing_of_the_auditor_is_left(host: Host) -> None:
+    assert host.check_output("find / /var -xdev -iname '*lynis*'") == ""
+
+
+def test_a_check_that_fails_is_named(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "ALL", [check for check in checks.ALL if check.id == "ports"])
+    assert checks.failing(host, sealed=True) == []
+    host.check_output("systemd-run --unit=stranger systemd-socket-activate --listen=0.0.0.0:8099 /bin/true")
+    try:
+        wait_until("the stranger to listen", lambda: "8099" in checks.listening(host), LIMIT)
+        assert checks.failing(host, sealed=True) == ["ports (22 alone): no"]
+    finally:
+        host.check_output("systemctl stop stranger")

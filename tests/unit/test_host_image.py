@@ -38,3 +38,9 @@ def test_another_content_is_another_folder(declare: Declare, tmp_path: Path, mon
     (other,) = bakes(declare)
     assert first == again != [other]
     assert other.startswith("packer/bake '/some where/releases'/hosts/")
+
+
+def test_hosts_say_that_they_are_what_the_folder_is_called(declare: Declare) -> None:
+    seen, _ = declare(lambda: host("/releases"))
+    (inputs,) = seen.of_type("local:Command").values()
+    assert inputs["environment"]["STELE_IMAGE_VERSION"] == inputs["create"].rpartition("/")[2]
