@@ -88,7 +88,7 @@ def test_it_is_formatted(folder: str) -> None:
 
 def test_failing_checks_are_the_reason_that_a_bake_gives(tmp_path: Path) -> None:
     said = """\
-==> qemu.host: Running local shell script: /work/packer-shell1
+==> qemu.host: Running local shell script: packer-shell1
     qemu.host: check failed: 5.1.4 (access is limited): no
     qemu.host: check failed: ports (22 alone): no
     qemu.host: checks: 2 of 109 failed
