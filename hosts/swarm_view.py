@@ -18,7 +18,7 @@ STACK_LABEL = "stele.stack"  # of a service: whose it is (components/swarm.py se
 # What a service had before its tasks were doubled, on the node that they leave: a killed roll is continued from there.
 BEFORE_LABEL = "stele.before."
 PATIENCE = 60  # seconds in which a Swarm finds a new leader, at the latest
-HEARTBEAT = 3  # seconds: a node counts as lost after three without one, where Swarm's own default makes it 15 s
+HEARTBEAT = 4  # seconds: a node counts as lost after three without one, where Swarm's own default makes it 15 s
 DONE = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
 
 Json = dict[str, Any]
