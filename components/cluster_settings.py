@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.settings import CLUSTER_COMMON, SettingsError, _integer, _json
+from components.settings import _COMMON, SettingsError, _integer, _json
 from hosts.wanted import Role
 
 HOST_NAME = re.compile(r"[a-z][a-z0-9-]{0,11}")
@@ -62,7 +62,7 @@ def _subnet(key: str, value: str) -> str:
 
 
 Parsers = dict[str, Callable[[str, str], Any]]
-CLUSTER_KEYS: Parsers = CLUSTER_COMMON | {
+CLUSTER_KEYS: Parsers = _COMMON | {
     "hosts": _hosts,
     "window": _integer(5, 3600),
     "subnet": _subnet,

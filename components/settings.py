@@ -216,7 +216,6 @@ _COMMON: dict[str, Callable[[str, str], Any]] = {
     "releases": _store,
     "vendor": _match(NAME, "the name of a storage stack, e.g. vendor-storage"),
 }
-CLUSTER_COMMON = _COMMON
 RELEASE_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {"name": _name, "host": _switch}
 ENVIRONMENT_KEYS: dict[str, Callable[[str, str], Any]] = _COMMON | {
     "runtimes": _names,

@@ -12,6 +12,7 @@ import pulumi_docker as docker
 
 from components.cluster_reference import Placement
 from components.recipe import Recipe, Sizing
+from hosts.wanted import HOST_LABEL
 
 # Part of every generation's fingerprint: raise it with any change below that alters what a service is, or running
 # services keep their old shape (tests/unit/test_shape.py notices).
@@ -19,7 +20,6 @@ SHAPE = 3
 HEALTH_HOOK = "/opt/stele/health"
 RUNTIME_USER = "10001"
 STACK_LABEL = "stele.stack"
-HOST_LABEL = "stele.host"  # of a node: which host of the cluster it is (hosts/roll.py sets it)
 CHECKOUT_LABEL = "stele.checkout"  # whose platform this is, where several checkouts share one engine
 
 # Durations are written the way the engine prints them: otherwise every plan shows a change (pulumi-docker#1285).

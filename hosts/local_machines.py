@@ -13,9 +13,9 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from hosts.machines import Machine
 from hosts.namespaced_engine import EngineError, NamespacedEngine, do
 from hosts.wanted import HostError, Wanted
 
@@ -115,6 +115,16 @@ class LocalEngine(NamespacedEngine):
         }
 
 
+@dataclass(frozen=True)
+class Machine:
+    """One of them: its host's name and generation, where other hosts reach it, and its engine (DOCKER_HOST)."""
+
+    name: str
+    generation: str
+    address: str
+    engine: str
+
+
 class LocalMachines:
     """The engines of one cluster. Each has a folder with its data and a ``host.json`` that says what it is."""
 
@@ -131,9 +141,13 @@ class LocalMachines:
         """One of them, when it answers."""
         own = [each for each in self.all() if (each.name, each.generation) == (name, generation)]
         engine = self.engine(name, generation)
-        if own and not engine.answers() and (running := engine.processes()):
+        if not own:
+            return None
+        if engine.answers():
+            return own[0]
+        if running := engine.processes():
             raise HostError(f"its engine does not answer, but runs (process {running[0]}): wait, or kill that first")
-        return own[0] if own and engine.answers() else None
+        return None
 
     def bring_up(self, wanted: Wanted) -> Machine:
         """Start an engine that is empty."""

@@ -32,7 +32,7 @@ mount --rbind "$1" /sys/fs/cgroup
 shift
 exec "$@"
 """
-_FORWARD = """\
+REGISTRY = """\
 global
   log stdout format raw local0 err
 defaults
@@ -41,7 +41,7 @@ defaults
   timeout client 10m
   timeout server 10m
 listen registry
-  bind 127.0.0.1:{port} namespace {namespace}
+  bind {address}:{port} namespace {namespace}
   server registry 127.0.0.1:{port}
 """
 
@@ -110,7 +110,8 @@ class NamespacedEngine:
         self._run.mkdir(parents=True, exist_ok=True)
         (self.folder / "daemon.json").write_text(json.dumps(self.configuration()))  # not this machine's
         forward = self.folder / "registry.cfg"
-        forward.write_text(_FORWARD.format(port=self._registry.rpartition(":")[2], namespace=self.name))
+        port = self._registry.rpartition(":")[2]
+        forward.write_text(REGISTRY.format(address="127.0.0.1", port=port, namespace=self.name))
         self._spawn("registry", ["haproxy", "-db", "-f", str(forward)])
         engine = ["dockerd", "-H", self.host, "--data-root", str(self.folder / "engine"), "--exec-root"]
         engine += [str(self._run / "exec"), "-p", str(self._run / "dockerd.pid"), "--config-file"]

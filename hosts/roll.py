@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from docker.errors import APIError, DockerException
 
 from hosts.leaving import Leaving, check_unused
-from hosts.machines import Machine, Machines
+from hosts.local_machines import LocalMachines, Machine
 from hosts.steps import Steps
-from hosts.swarm_view import GENERATION_LABEL, HOST_LABEL, Json, SwarmView, connect, labels_of, state_of
-from hosts.wanted import HostError, Role, Wanted
+from hosts.swarm_view import GENERATION_LABEL, Json, SwarmView, connect, labels_of, state_of
+from hosts.wanted import HOST_LABEL, HostError, Role, Wanted
 
 PORT = 2377
 
@@ -24,7 +24,7 @@ PORT = 2377
 class Roll:
     """What is done to one host of a cluster, which is ``wanted``, or not any more."""
 
-    def __init__(self, wanted: Wanted, machines: Machines) -> None:
+    def __init__(self, wanted: Wanted, machines: LocalMachines) -> None:
         self._wanted, self._machines = wanted, machines
         self._steps = Steps(wanted.name, wanted.window)
         self._last_words: Sequence[str] = ()  # of a machine that is taken away
@@ -168,9 +168,7 @@ class Roll:
         return node
 
     def _settle(self, node: Json) -> None:
-        """It takes tasks, what a roll that was called off had doubled is as before, and no dead twin is known."""
-        view = self._view()
-        view.set_availability(node["ID"], "active")
+        """What a roll that was called off had doubled is as before, and no dead twin is known."""
         self._leaving(node).restore()
         for twin in self._nodes():
             if twin["ID"] != node["ID"] and twin["Status"]["State"] == "down":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar
 
@@ -13,12 +14,13 @@ from docker.errors import APIError, DockerException
 
 from hosts.wanted import HostError, Role
 
-HOST_LABEL, GENERATION_LABEL = "stele.host", "stele.generation"
+GENERATION_LABEL = "stele.generation"
 STACK_LABEL = "stele.stack"  # of a service: whose it is (components/swarm.py sets it)
 # What a service had before its tasks were doubled, on the node that they leave: a killed roll is continued from there.
 BEFORE_LABEL = "stele.before."
 PATIENCE = 60  # seconds in which a Swarm finds a new leader, at the latest
 HEARTBEAT = 4  # seconds: a node counts as lost after three without one, where Swarm's own default makes it 15 s
+TRIES = 20  # to change what somebody else changes too
 DONE = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
 
 Json = dict[str, Any]
@@ -100,19 +102,38 @@ class SwarmView:
         return [node for node in self.nodes() if (node.get("ManagerStatus") or {}).get("Reachability") == "reachable"]
 
     def change_node(self, identity: str, change: Callable[[Json], None]) -> None:
-        """Change a node's specification; again when somebody else changed it meanwhile."""
+        """Change a node's specification."""
+        self._change(
+            lambda api: api.inspect_node(identity),
+            change,
+            lambda api, version, spec: api.update_node(identity, version, spec),
+        )
+
+    def _change(
+        self,
+        read: Callable[[Any], Json | None],
+        change: Callable[[Json], None],
+        write: Callable[[Any, int, Json], object],
+    ) -> None:
+        """Read a thing, if it is there, and write its changed specification; again when somebody else was faster."""
 
         def update(api: Any) -> None:
-            for _ in _tries():
-                node = api.inspect_node(identity)
-                spec = node["Spec"]
-                before = str(spec)
+            for _ in range(TRIES):
+                found = read(api)
+                if found is None:
+                    return
+                spec = copy.deepcopy(found["Spec"])
                 change(spec)
-                if str(spec) == before:
+                if spec == found["Spec"]:
                     return
-                with _out_of_sequence():
-                    api.update_node(identity, node["Version"]["Index"], spec)
+                try:
+                    write(api, found["Version"]["Index"], spec)
+                except APIError as error:
+                    if "out of sequence" not in str(error.explanation):
+                        raise
+                else:
                     return
+            raise HostError("the Swarm is changed by somebody else all the time; try again")
 
         self.ask(update)
 
@@ -147,38 +168,23 @@ class SwarmView:
     def scale(self, service: str, replicas: int) -> None:
         """Change the number of tasks and nothing else: what runs stays what it is. Nothing where it is gone."""
 
-        def update(api: Any) -> None:
-            for _ in _tries():
-                found = next((each for each in api.services({"id": service}) if each["ID"] == service), None)
-                if found is None or found["Spec"]["Mode"]["Replicated"]["Replicas"] == replicas:
-                    return
-                spec = found["Spec"]
-                spec["Mode"]["Replicated"]["Replicas"] = replicas
-                # docker-py's own call rebuilds the specification; this one hands back what the engine gave.
-                url = api._url("/services/{0}/update", service)  # noqa: SLF001
-                with _out_of_sequence():
-                    answer = api._post_json(url, data=spec, params={"version": found["Version"]["Index"]})  # noqa: SLF001
-                    api._raise_for_status(answer)  # noqa: SLF001
-                    return
+        def find(api: Any) -> Json | None:
+            return next((each for each in api.services({"id": service}) if each["ID"] == service), None)
 
-        self.ask(update)
+        def write(api: Any, version: int, spec: Json) -> None:
+            # docker-py's own call rebuilds the specification; this one hands back what the engine gave.
+            url = api._url("/services/{0}/update", service)  # noqa: SLF001
+            api._raise_for_status(api._post_json(url, data=spec, params={"version": version}))  # noqa: SLF001
+
+        self._change(find, lambda spec: spec["Mode"]["Replicated"].update(Replicas=replicas), write)
 
     def tune(self) -> None:
         """Let the Swarm notice a lost node sooner."""
-
-        def update(api: Any) -> None:
-            for _ in _tries():
-                swarm = api.inspect_swarm()
-                spec = swarm["Spec"]
-                wanted = HEARTBEAT * 1_000_000_000
-                if spec["Dispatcher"].get("HeartbeatPeriod") == wanted:
-                    return
-                spec["Dispatcher"]["HeartbeatPeriod"] = wanted
-                with _out_of_sequence():
-                    api.update_swarm(swarm["Version"]["Index"], swarm_spec=spec)
-                    return
-
-        self.ask(update)
+        self._change(
+            lambda api: api.inspect_swarm(),
+            lambda spec: spec["Dispatcher"].update(HeartbeatPeriod=HEARTBEAT * 1_000_000_000),
+            lambda api, version, spec: api.update_swarm(version, swarm_spec=spec),
+        )
 
 
 def labels_of(node: Json) -> dict[str, str]:
@@ -194,18 +200,3 @@ def runs(task: Json) -> bool:
 def ended(task: Json) -> bool:
     """Whether a task is over."""
     return task["Status"]["State"] in DONE
-
-
-def _tries() -> Iterator[int]:
-    yield from range(20)
-    raise HostError("the Swarm is changed by somebody else all the time; try again")
-
-
-@contextmanager
-def _out_of_sequence() -> Iterator[None]:
-    """Somebody else changed it meanwhile: ask again."""
-    try:
-        yield
-    except APIError as error:
-        if "out of sequence" not in str(error.explanation):
-            raise

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+HOST_LABEL = "stele.host"  # of a node: which host of the cluster it is
+
 
 class Role(StrEnum):
     """Managers decide where tasks run, by majority; both kinds run tasks."""

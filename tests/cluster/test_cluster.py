@@ -167,7 +167,7 @@ def tasks(site: Site) -> set[str]:
 def test_a_host_that_does_not_boot_stops_the_roll(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     before, shape = tasks(site), site.shape()
     generations = {machine.generation for machine in site.machines.all()}
-    # An engine that does not start: its packet filter is not to be had.
+    # An engine that does not start.
     broken = site.folder / "bin"
     broken.mkdir()
     (broken / "dockerd").write_text("#!/bin/sh\necho 'no space left on this host'\nexit 1\n")
@@ -213,7 +213,7 @@ def test_hosts_go_when_nothing_runs_on_them_and_leave_nothing(site: Site) -> Non
     assert "host a: t-spread still runs on this cluster; pulumi destroy -s t-spread first" in said, said
     assert len(site.machines.all()) == len(HOSTS)
     assert site.whole()
-    site.cluster.up()  # what was destroyed of it is the guard alone
+    site.cluster.up()  # the refused destroy is behind it
     for stack in (site.product, site.cluster):
         stack.workspace.pulumi("destroy", "--yes", "--skip-preview", "-s", stack.name)
     assert not site.machines.all()

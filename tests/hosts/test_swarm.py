@@ -20,7 +20,7 @@ import pytest
 from docker import types
 
 from bench.lab.workspace import wait_until
-from hosts.namespaced_engine import NamespacedEngine, do
+from hosts.namespaced_engine import REGISTRY, NamespacedEngine, do
 from tests.hosts.conftest import Baked
 from tests.hosts.machine import Machine, Tap
 
@@ -31,17 +31,6 @@ LIMIT = 900  # seconds: an emulated processor unpacks an image
 SECOND = 1_000_000_000  # in Docker's nanoseconds
 VERSION = {"version": "served-by-a-host"}
 SLOW = 15  # seconds that an answer takes
-# The registry is on this machine's loopback, under one name for everybody.
-REGISTRY = """\
-defaults
-  mode tcp
-  timeout connect 5s
-  timeout client 10m
-  timeout server 10m
-listen registry
-  bind {manager}:{port} namespace {namespace}
-  server registry 127.0.0.1:{port}
-"""
 FORWARD = (
     "systemd-run --unit=registry systemd-socket-activate --listen=127.0.0.1:{port} "
     "/lib/systemd/systemd-socket-proxyd {manager}:{port}"
@@ -125,7 +114,7 @@ def site(baked: Baked, platform: dict[str, str], tmp_path_factory: pytest.TempPa
 def _registry_for(namespace: str, registry: str, folder: Path) -> Iterator[None]:
     """The registry of this machine, for a name space under the manager's address."""
     settings = folder / "registry.cfg"
-    settings.write_text(REGISTRY.format(manager=MANAGER, port=registry.rpartition(":")[2], namespace=namespace))
+    settings.write_text(REGISTRY.format(address=MANAGER, port=registry.rpartition(":")[2], namespace=namespace))
     with subprocess.Popen(["haproxy", "-db", "-f", str(settings)]) as process:
         try:
             yield

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +111,24 @@ def test_managers_keep_their_majority(managers: Sequence[str], leaves: str, may:
     else:
         with pytest.raises(HostError, match=r"host b: looks: \d of \d managers answer: .*bring another one back first"):
             leaving.check_majority()
+
+
+@pytest.mark.parametrize("verb", ["unused", "remove"])
+def test_silence_is_no_answer_unless_the_cluster_is_given_up(tmp_path: Path, verb: str) -> None:
+    machines(tmp_path, "10.83.0.1")  # nobody answers there
+    wanted = replace(WANTED, name="h0", generation="g").to_json()
+    command = [sys.executable, "-m", "hosts", verb]
+
+    def run(**more: str) -> subprocess.CompletedProcess[str]:
+        env = os.environ | {"STELE_HOSTS": str(tmp_path)} | more
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, input=wanted, env=env)
+
+    refused = run()
+    assert refused.returncode == 1
+    assert "may have a Swarm, and does not answer: bring it back; or give up what is on hosts: STELE_GIVE_UP=hosts" in (
+        refused.stderr
+    )
+    assert run(STELE_GIVE_UP="another").returncode == 1
+    assert (tmp_path / "hosts" / "h0-g").exists()
+    assert run(STELE_GIVE_UP="hosts").returncode == 0
+    assert (tmp_path / "hosts" / "h0-g").exists() == (verb == "unused")
