@@ -54,7 +54,7 @@ $(addprefix test-,$(LANES) alone): test-%:
 	@unset MAKEFLAGS
 	eval "$$($(PYTHON) airgap/environment)"
 	mkdir -p .stele/tests
-	COLUMNS=300 .venv/bin/python -u -m pytest -p no:cacheprovider $(addprefix tests/,$($*)) 2>&1 |
+	COLUMNS=300 .venv/bin/python -u -m pytest -p no:cacheprovider --durations=30 --durations-min=10 $(addprefix tests/,$($*)) 2>&1 |
 		(trap '' INT; exec tee .stele/tests/$*.log) | (trap '' INT; exec sed --unbuffered -E 's/={99,}/=====/g; s/ {9,}(\[ *[0-9]+%\])$$/  \1/; s/^/$*: /')
 
 .PHONY: test-fast
