@@ -13,9 +13,10 @@ import time
 from datetime import datetime
 from typing import Any
 
-import docker
 import requests
 from docker.errors import DockerException, NotFound
+
+from hosts.engine_client import from_env
 
 FAILURES = 2  # the first one may be a store or an engine that is just starting
 ENDED = {"failed", "rejected", "complete", "shutdown", "orphaned"}
@@ -84,7 +85,7 @@ def _moment(stamp: str) -> float:
 def main(name: str) -> int:
     """Print the report, or the reason; 1 when the load failed."""
     try:
-        engine: Any = docker.from_env()
+        engine: Any = from_env()
         print(Waiting(engine.services.get(name)).report())
     except NotFound:
         print(f"{name}: there is no such service; pulumi up again", file=sys.stderr)

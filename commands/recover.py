@@ -198,13 +198,15 @@ def remove_orphans(stack: str) -> None:
     import docker
     import requests
 
+    from hosts.engine_client import from_env
+
     known = Known.read(stack)
     labels = [f"stele.stack={stack}"]
     # Only this checkout's: another's stack of this name must not be touched, even by mistake.
     if checkout := os.environ.get("STELE_CHECKOUT_ID"):
         labels.append(f"stele.checkout={checkout}")
     try:
-        client: Any = docker.DockerClient.from_env()
+        client: Any = from_env()
         refuse_strangers(client, stack, labels, known)
         for kind in (client.services, client.configs, client.secrets, client.networks):
             for item in kind.list(filters={"label": labels}):

@@ -19,6 +19,7 @@ from docker.errors import DockerException
 
 from commands.recover import remove
 from commands.second_engine import SecondEngine
+from hosts.engine_client import reach
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 LABEL = "stele.stack"
@@ -83,7 +84,7 @@ class Site:
         """A client of its engine, which answers within ANSWER seconds. DrillError when it refuses or is gone."""
         host = needed(self.env, "DOCKER_HOST")
         try:
-            with closing(docker.DockerClient(base_url=host, version="auto", timeout=ANSWER)) as client:
+            with closing(docker.DockerClient(base_url=reach(host), timeout=ANSWER)) as client:
                 yield client
         except (DockerException, OSError) as error:  # those of requests are OSErrors
             raise DrillError(f"the engine at {host}: {' '.join(str(error).split())}; make dev") from error

@@ -10,11 +10,11 @@ import pulumi_command as command
 from components.boundary import CHECKOUT, stop
 from components.cluster_settings import ClusterSettings
 from components.host import Host, HostArgs
-from components.manifest import fingerprint
+from components.manifest import Manifest, fingerprint
 from components.release_store import ReleaseError, store_of
 from components.settings import SettingsError
 from components.storage_reference import vendor_of
-from hosts.wanted import Wanted
+from hosts.wanted import Role, Wanted
 
 
 class Cluster(pulumi.ComponentResource):
@@ -29,7 +29,8 @@ class Cluster(pulumi.ComponentResource):
 
     def __init__(self, name: str, settings: ClusterSettings, opts: pulumi.ResourceOptions | None = None) -> None:
         try:  # before anything is declared
-            store_of(settings.releases, vendor_of(settings.vendor)).read(settings.product, settings.version)
+            store = store_of(settings.releases, vendor_of(settings.vendor))
+            image = _image(settings, store.read(settings.product, settings.version))
         except (ReleaseError, SettingsError) as error:
             stop(str(error))
         super().__init__("stele:cluster:Cluster", name, None, opts)
@@ -38,12 +39,18 @@ class Cluster(pulumi.ComponentResource):
             key: Wanted(
                 cluster=name,
                 name=key,
-                generation=fingerprint(["version", settings.version]),
-                role=role,
+                # A machine that is there stays while its image does; an engine of this machine goes by the version.
+                generation=fingerprint(["image", image, host.address] if image else ["version", settings.version]),
+                role=host.role,
                 subnet=settings.subnet,
                 window=settings.window,
+                address=host.address,
+                image=image,
+                peers=tuple(
+                    each.address for each in settings.hosts.values() if each.address and each.role is Role.MANAGER
+                ),
             )
-            for key, role in settings.hosts.items()
+            for key, host in settings.hosts.items()
         }
         hosts: dict[str, Host] = {}
         for key, each in wanted.items():
@@ -62,9 +69,19 @@ class Cluster(pulumi.ComponentResource):
         self.outputs = {
             "version": settings.version,
             "hosts": {
-                key: {"address": host.address, "engine": host.engine, "role": settings.hosts[key].value}
+                key: {"address": host.address, "engine": host.engine, "role": settings.hosts[key].role.value}
                 for key, host in hosts.items()
             },
             "engine": hosts[first].engine,
         }
         self.register_outputs(self.outputs)
+
+
+def _image(settings: ClusterSettings, release: Manifest) -> str:
+    """The IMAGE_VERSION of the release's host image; empty for engines of this machine. Raises SettingsError."""
+    if not any(host.address for host in settings.hosts.values()):
+        return ""
+    if release.host is None:
+        allowed = "a release with a host image (pulumi config set host true -s release)"
+        raise SettingsError("version", settings.version, allowed)
+    return release.host.folder.rpartition("/")[2]

@@ -11,43 +11,73 @@ from typing import Any
 from components.settings import _COMMON, SettingsError, _integer, _json
 from hosts.wanted import Role
 
+ADDRESS = re.compile(r"(?P<user>[a-z_][a-z0-9_-]{0,31})@(?P<ip>\d{1,3}(\.\d{1,3}){3})")
 HOST_NAME = re.compile(r"[a-z][a-z0-9-]{0,11}")
 MOST_MANAGERS = 7
-_HOSTS = "a role for each host, e.g. {a: manager, b: worker}"
+_HOSTS = "a role for each host, e.g. {a: manager, b: worker}, or {a: {role: manager, address: root@10.0.0.5}}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostSettings:
+    """What a host is for; and ``USER@IP`` of the machine that it is, where that is reached over SSH."""
+
+    role: Role
+    address: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSettings:
     """A cluster's hosts by name, the release that they run, and ``window`` seconds for each step of a roll. ``subnet``
-    is where they have their addresses."""
+    is where they have their addresses when they are engines of this machine."""
 
     version: str
     product: str
     releases: str
     registry: str
-    hosts: Mapping[str, Role]
+    hosts: Mapping[str, HostSettings]
     window: int
     subnet: str
     vendor: str | None = None
 
 
-def _hosts(key: str, value: str) -> dict[str, Role]:
+def _host(key: str, value: Any) -> HostSettings:
+    plain = {"role": value} if isinstance(value, str) else value
+    if not isinstance(plain, dict) or "role" not in plain or plain.keys() - {"role", "address"}:
+        raise SettingsError(key, value, "manager | worker, or role and address")
+    role, address = plain["role"], plain.get("address", "")
+    if role not in list(Role):
+        raise SettingsError(key, role, " | ".join(Role))
+    if address != "" and not _is_address(address):
+        raise SettingsError(f"{key}.address", address, "USER@IP, where SSH lets you in, e.g. root@10.0.0.5")
+    return HostSettings(role=Role(role), address=address)
+
+
+def _is_address(value: object) -> bool:
+    found = ADDRESS.fullmatch(value) if isinstance(value, str) else None
+    return found is not None and all(int(part) < 256 for part in found["ip"].split("."))
+
+
+def _hosts(key: str, value: str) -> dict[str, HostSettings]:
     plain = _json(key, value, _HOSTS)
     if not isinstance(plain, dict) or not plain:
         raise SettingsError(key, plain, _HOSTS)
-    for name, role in plain.items():
+    for name in plain:
         if not HOST_NAME.fullmatch(name):
             allowed = "names of lower-case letters, digits and hyphens, starting with a letter, at most 12"
             raise SettingsError(f"{key}.{name}", name, allowed)
-        if not isinstance(role, str) or role not in set(Role):
-            raise SettingsError(f"{key}.{name}", role, " | ".join(Role))
-    hosts = {name: Role(role) for name, role in plain.items()}
-    managers = list(hosts.values()).count(Role.MANAGER)
+    hosts = {name: _host(f"{key}.{name}", each) for name, each in plain.items()}
+    machines = [each.address.rpartition("@")[2] for each in hosts.values()]
+    for machine in machines:
+        if machine and machines.count(machine) > 1:
+            raise SettingsError(key, machine, "an address of its own for each host")
+    if "" in machines and any(machines):
+        raise SettingsError(key, plain, "an address for every host, or for none")
+    managers = [each.role for each in hosts.values()].count(Role.MANAGER)
     if managers not in range(1, MOST_MANAGERS + 1, 2):
         allowed = f"1, 3, 5 or {MOST_MANAGERS} managers: most of them must be there for any change"
         raise SettingsError(key, f"{managers} managers", allowed)
     # Managers first: whatever joins needs one.
-    return dict(sorted(hosts.items(), key=lambda item: (item[1] is not Role.MANAGER, item[0])))
+    return dict(sorted(hosts.items(), key=lambda item: (item[1].role is not Role.MANAGER, item[0])))
 
 
 def _subnet(key: str, value: str) -> str:

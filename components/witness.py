@@ -37,8 +37,10 @@ class _Watch(threading.Thread):
     def run(self) -> None:
         import docker  # 0.15 s: paid only when something is created
 
+        from hosts.engine_client import from_env
+
         try:
-            client = docker.DockerClient.from_env(timeout=5)
+            client = from_env(timeout=5)
         except docker.errors.DockerException as error:
             self.states = [f"the engine does not answer: {error}"]
             return

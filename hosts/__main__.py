@@ -1,7 +1,8 @@
 """``python -m hosts converge | remove | unused``, with a host as JSON on standard input (hosts/wanted.py).
 
-``converge`` prints where the host is: ``{"address": ..., "engine": DOCKER_HOST}``. ``unused`` fails while anything runs
-on its cluster. Of two at once for one cluster, the second waits. STELE_GIVE_UP=<cluster> in the environment lets
+``converge`` prints where the host is: ``{"address": ..., "engine": DOCKER_HOST, "generation": ...}``; what it printed
+last time is in PULUMI_COMMAND_STDOUT. ``unused`` fails while anything runs on its cluster. Of two at once for one
+cluster of engines of this machine, the second waits. STELE_GIVE_UP=<cluster> in the environment lets
 ``remove`` and ``unused`` pass where the managers have no majority any more: whatever is on the hosts is lost.
 """
 
@@ -11,14 +12,38 @@ import fcntl
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hosts.local_machines import LocalMachines
+from hosts.machines import Machine, Machines
 from hosts.roll import Roll
+from hosts.ssh_machines import SshMachines
 from hosts.wanted import HostError, Wanted
 
 # Of the machine, not of a checkout: a second clone must find the hosts that are there.
 ROOT = Path(os.environ.get("STELE_HOSTS", "/var/lib/stele/hosts"))
+
+
+def machines_of(wanted: Wanted) -> Machines:
+    """Those of its cluster: over SSH where it has an address."""
+    if not wanted.address:
+        return LocalMachines(wanted.cluster, wanted.subnet, ROOT)
+    printed = os.environ.get("PULUMI_COMMAND_STDOUT")
+    return SshMachines(wanted, Machine(name=wanted.name, **json.loads(printed)) if printed else None)
+
+
+@contextmanager
+def _alone(wanted: Wanted) -> Iterator[None]:
+    """Engines of this machine are made by one at a time; what is elsewhere, the Swarm decides, without root here."""
+    if wanted.address:
+        yield
+        return
+    ROOT.mkdir(parents=True, exist_ok=True)
+    with (ROOT / f"{wanted.cluster}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def main(arguments: list[str]) -> int:
@@ -27,16 +52,15 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m hosts converge | remove | unused < host.json", file=sys.stderr)
         return 2
     wanted = Wanted.of(sys.stdin.read())
-    roll = Roll(wanted, LocalMachines(wanted.cluster, wanted.subnet, ROOT))
+    roll = Roll(wanted, machines_of(wanted))
     given_up = os.environ.get("STELE_GIVE_UP") == wanted.cluster
     try:
-        ROOT.mkdir(parents=True, exist_ok=True)
-        with (ROOT / f"{wanted.cluster}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with _alone(wanted):
             match arguments[0]:
                 case "converge":
                     machine = roll.converge()
-                    print(json.dumps({"address": machine.address, "engine": machine.engine}))
+                    where = {name: getattr(machine, name) for name in ("address", "engine", "generation")}
+                    print(json.dumps(where))
                 case "remove":
                     roll.remove(given_up=given_up)
                 case _ if not given_up:

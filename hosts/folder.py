@@ -7,6 +7,8 @@ import sys
 import docker
 from docker.errors import DockerException
 
+from hosts.engine_client import from_env
+
 OWNER = "10001:10001"
 _MAKE = 'mkdir -p -m 0700 "/parent/$1" && chown "$2" "/parent/$1"'
 
@@ -16,7 +18,7 @@ def main(arguments: list[str]) -> int:
     image, parent, name = arguments
     mount = docker.types.Mount("/parent", parent, type="bind")
     try:
-        client = docker.DockerClient.from_env(timeout=600)
+        client = from_env(timeout=600)
         client.containers.run(
             image, ["-c", _MAKE, "sh", name, OWNER], entrypoint="sh", user="0", mounts=[mount], remove=True,
             network_mode="none",

@@ -13,9 +13,9 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from hosts.machines import Machine
 from hosts.namespaced_engine import EngineError, NamespacedEngine, do
 from hosts.wanted import HostError, Wanted
 
@@ -115,16 +115,6 @@ class LocalEngine(NamespacedEngine):
         }
 
 
-@dataclass(frozen=True)
-class Machine:
-    """One of them: its host's name and generation, where other hosts reach it, and its engine (DOCKER_HOST)."""
-
-    name: str
-    generation: str
-    address: str
-    engine: str
-
-
 class LocalMachines:
     """The engines of one cluster. Each has a folder with its data and a ``host.json`` that says what it is."""
 
@@ -151,7 +141,6 @@ class LocalMachines:
 
     def bring_up(self, wanted: Wanted) -> Machine:
         """Start an engine that is empty."""
-        self.take_away(wanted.name, wanted.generation)
         address = self.free_address()
         engine = self.engine(wanted.name, wanted.generation, address)
         try:
@@ -160,9 +149,9 @@ class LocalMachines:
             raise HostError(str(error)) from error
         return Machine(wanted.name, wanted.generation, address, engine.host)
 
-    def take_away(self, name: str, generation: str) -> None:
+    def take_away(self, machine: Machine) -> None:
         """Kill the engine and remove what it kept; the last one takes the wire along."""
-        self.engine(name, generation).remove()
+        self.engine(machine.name, machine.generation).remove()
         if self._root.exists() and not any(self._root.iterdir()):
             self._switch.remove()
             self._root.rmdir()

@@ -12,10 +12,11 @@ from contextlib import contextmanager, suppress
 
 from docker.errors import APIError, DockerException
 
+from hosts.engine_client import connect
 from hosts.leaving import Leaving, check_unused
-from hosts.local_machines import LocalMachines, Machine
+from hosts.machines import Machine, Machines
 from hosts.steps import Steps
-from hosts.swarm_view import GENERATION_LABEL, Json, SwarmView, connect, labels_of, state_of
+from hosts.swarm_view import ENGINE_LABEL, GENERATION_LABEL, Json, SwarmView, labels_of, state_of
 from hosts.wanted import HOST_LABEL, HostError, Role, Wanted
 
 PORT = 2377
@@ -24,7 +25,7 @@ PORT = 2377
 class Roll:
     """What is done to one host of a cluster, which is ``wanted``, or not any more."""
 
-    def __init__(self, wanted: Wanted, machines: LocalMachines) -> None:
+    def __init__(self, wanted: Wanted, machines: Machines) -> None:
         self._wanted, self._machines = wanted, machines
         self._steps = Steps(wanted.name, wanted.window)
         self._last_words: Sequence[str] = ()  # of a machine that is taken away
@@ -33,10 +34,11 @@ class Roll:
     def converge(self) -> Machine:
         """The wanted host is there and in the Swarm, and no other generation of it is. Raises HostError."""
         with self._telling():
+            found = self._machines.find(self._wanted.name, self._wanted.generation)
             self._adopt()
             for old in self._others():
                 self._check_data(old)
-            machine = self._present()
+            machine = found or self._new()
             self._join(machine)
             node = self._in_its_role(self._ready(machine))
             self._view().set_availability(node["ID"], "active")  # a roll that was called off had paused it
@@ -44,7 +46,7 @@ class Roll:
                 self._retire(old)
             for left in self._machines.all():  # it never got as far as the Swarm
                 if left.name == machine.name and left.generation != machine.generation:
-                    self._machines.take_away(left.name, left.generation)
+                    self._machines.take_away(left)
             self._view().tune()
             self._settle(node)
             return machine
@@ -63,7 +65,7 @@ class Roll:
                         self._retire(node)
             for machine in self._machines.all():
                 if machine.name == self._wanted.name:
-                    self._machines.take_away(machine.name, machine.generation)
+                    self._machines.take_away(machine)
 
     def check_unused(self) -> None:
         """Nothing runs on the cluster. Raises HostError."""
@@ -92,21 +94,26 @@ class Roll:
                 continue
             with suppress(DockerException, OSError):
                 identity = state_of(machine.engine).get("NodeID")
-                if identity and self._view().node(identity) is not None:
-                    own = {HOST_LABEL: machine.name, GENERATION_LABEL: machine.generation}
-                    self._view().label(identity, own)
+                node = self._view().node(identity) if identity else None
+                if node is not None and labels_of(node).get(HOST_LABEL) in {None, machine.name}:
+                    self._label(node, machine)
+
+    def _label(self, node: Json, machine: Machine) -> None:
+        """A node says whose it is, and how it is reached."""
+        own = {HOST_LABEL: machine.name, GENERATION_LABEL: machine.generation, ENGINE_LABEL: machine.engine}
+        self._view().label(node["ID"], own)
 
     def _machine_of(self, node: Json) -> Machine | None:
-        own = (labels_of(node).get(HOST_LABEL), labels_of(node).get(GENERATION_LABEL))
-        return next((each for each in self._machines.all() if (each.name, each.generation) == own), None)
+        """The machine of a node that has been labelled."""
+        labels = labels_of(node)
+        if ENGINE_LABEL not in labels:
+            return None
+        return Machine(labels[HOST_LABEL], labels[GENERATION_LABEL], node["Status"]["Addr"], labels[ENGINE_LABEL])
 
     # -- a host comes -------------------------------------------------------------------------------------------------
 
-    def _present(self) -> Machine:
-        """The machine of this generation: the one that is there, or a new one in the place of one that is dead."""
-        found = self._machines.find(self._wanted.name, self._wanted.generation)
-        if found is not None:
-            return found
+    def _new(self) -> Machine:
+        """A new machine, in the place of one that is dead if there was one."""
         for node in self._nodes():
             if labels_of(node).get(GENERATION_LABEL) == self._wanted.generation:
                 self._steps.begin("is dead: the Swarm forgets it")
@@ -118,6 +125,7 @@ class Roll:
     def _join(self, machine: Machine) -> None:
         state = state_of(machine.engine)["LocalNodeState"]
         if state == "active":
+            self._check_ours(machine)
             return
         if state not in {"inactive", ""}:  # its Swarm is lost to it
             self._leave(machine)
@@ -135,6 +143,18 @@ class Roll:
             self._undo(machine)
             raise self._steps.error(error) from error
 
+    def _check_ours(self, machine: Machine) -> None:
+        """A machine that is in a Swarm is in this one, and this host of it. Raises HostError."""
+        others = self._view().without(machine.engine)
+        node = (others if others.exists() else self._view()).node(str(state_of(machine.engine)["NodeID"]))
+        if node is None:
+            raise HostError(
+                f"{machine.address} is in another Swarm: if nobody needs it: docker -H {machine.engine} swarm leave -f"
+            )
+        owner = labels_of(node).get(HOST_LABEL, machine.name)
+        if owner != machine.name:
+            raise HostError(f"{machine.address} is host {owner} of this cluster: each host needs a machine of its own")
+
     def _ready(self, machine: Machine) -> Json:
         """The new node, once the managers see it ready, with the labels that say whose it is."""
         view = self._view()
@@ -149,7 +169,7 @@ class Roll:
             if self._is_new:  # one that was there before has something to lose
                 self._undo(machine)
             raise
-        view.label(node["ID"], {HOST_LABEL: self._wanted.name, GENERATION_LABEL: self._wanted.generation})
+        self._label(node, machine)
         return node
 
     def _in_its_role(self, node: Json) -> Json:
@@ -185,7 +205,7 @@ class Roll:
             self._leave(machine)
             if identity:
                 view.remove_node(identity)
-        self._machines.take_away(machine.name, machine.generation)
+        self._machines.take_away(machine)
 
     # -- a host goes --------------------------------------------------------------------------------------------------
 
@@ -219,7 +239,7 @@ class Roll:
                 self._leave(machine)
         leaving.forget()
         if machine is not None:
-            self._machines.take_away(machine.name, machine.generation)
+            self._machines.take_away(machine)
 
     def _leave(self, machine: Machine) -> None:
         try:

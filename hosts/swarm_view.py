@@ -6,15 +6,16 @@ import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
 from typing import Any, TypeVar
 
 import docker
 from docker.errors import APIError, DockerException
 
+from hosts.engine_client import connect
 from hosts.wanted import HostError, Role
 
 GENERATION_LABEL = "stele.generation"
+ENGINE_LABEL = "stele.engine"  # of a node: its DOCKER_HOST
 STACK_LABEL = "stele.stack"  # of a service: whose it is (components/swarm.py sets it)
 # What a service had before its tasks were doubled, on the node that they leave: a killed roll is continued from there.
 BEFORE_LABEL = "stele.before."
@@ -25,12 +26,6 @@ DONE = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
 
 Json = dict[str, Any]
 T = TypeVar("T")
-
-
-@cache
-def connect(engine: str, timeout: int = 30) -> Any:
-    """A client of an engine, by its DOCKER_HOST: one for each, since a new one asks for the engine's version first."""
-    return docker.DockerClient(base_url=engine, timeout=timeout)
 
 
 def state_of(engine: str) -> Json:

@@ -24,9 +24,11 @@ class HostError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A host of a cluster: an engine in a name space of this machine, in ``subnet``.
+    """A host of a cluster.
 
-    ``generation`` names its content: another one is another machine. ``window``: seconds for each step.
+    ``generation`` names its content: another one is another machine. ``address``: ``USER@IP`` of one that is reached
+    over SSH; empty for an engine in a name space of this machine, in ``subnet``. ``image``: the IMAGE_VERSION that its
+    os-release must say. ``peers``: addresses of managers, which may know the cluster. ``window``: seconds for a step.
     """
 
     cluster: str
@@ -35,6 +37,9 @@ class Wanted:
     role: Role
     subnet: str
     window: int
+    address: str = ""
+    image: str = ""
+    peers: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The plain form."""
@@ -44,4 +49,4 @@ class Wanted:
     def of(text: str) -> Wanted:
         """From the plain form."""
         plain: Mapping[str, Any] = json.loads(text)
-        return Wanted(**dict(plain) | {"role": Role(plain["role"])})
+        return Wanted(**dict(plain) | {"role": Role(plain["role"]), "peers": tuple(plain["peers"])})

@@ -29,9 +29,14 @@ TEST_COMMANDS = {
     "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils",
     "ssh": "openssh-client",
+    "sshd": "openssh-server",
 }
-# Ours to start and stop; as services of the machine they would take its ports.
-_SERVICES = ("docker-registry.service", "haproxy.service")
+# Of these packages: ours to start and stop; as services of the machine they would take its ports, and let people in.
+_SERVICES = {
+    "docker-registry": "docker-registry.service",
+    "haproxy": "haproxy.service",
+    "openssh-server": "ssh.service",
+}
 _SECONDS = 10.0
 _SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
@@ -94,6 +99,6 @@ def _apt(*arguments: str) -> None:
 def _keep_services_off(packages: list[str]) -> None:
     if not Path("/run/systemd/system").is_dir():
         return
-    for service in _SERVICES:
-        if service.removesuffix(".service") in packages:
+    for package, service in _SERVICES.items():
+        if package in packages:
             subprocess.run(["systemctl", "disable", "--quiet", service], check=False)

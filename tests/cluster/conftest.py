@@ -118,7 +118,7 @@ def forget(cluster: Stack, engine: str) -> None:
     cluster.workspace.env["DOCKER_HOST"] = engine
     machines = machines_of(cluster)
     for machine in machines.all():
-        machines.take_away(machine.name, machine.generation)
+        machines.take_away(machine)
 
 
 def machines_of(cluster: Stack) -> LocalMachines:

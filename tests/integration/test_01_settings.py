@@ -17,7 +17,10 @@ def settled(workspace: Workspace, factory: Stack) -> Stack:
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "unknown key": ({"colour": "blue"}, "stele:colour: '(unknown key)' is not allowed; allowed: cluster, dns, exposure, "),
+    "unknown key": (
+        {"colour": "blue"},
+        "stele:colour: '(unknown key)' is not allowed; allowed: cluster, dns, exposure, ",
+    ),
     "port": ({"port": "http"}, "stele:port: 'http' is not allowed; allowed: a whole number from 1 to 65535"),
     "window": ({"window": 2}, "stele:window: '2' is not allowed; allowed: a whole number from 5 to 3600"),
     "sizing": ({"sizing": {"ledger": "XXL"}}, 'stele:sizing: \'{"ledger": "XXL"}\' is not allowed; allowed: S | M | L'),

@@ -29,7 +29,17 @@ RUNNER: dict[str, Any] = {
 }
 
 
-def release(version: str, images: str = "a", **changed: dict[str, Any]) -> dict[str, Any]:
+def host_image(version: str) -> dict[str, Any]:
+    """A release's entry for the host image that says it is ``version``."""
+    return {key: f"sha256:{key}" for key in ("disk", "tree", "sbom", "lock")} | {
+        "size": 7,
+        "folder": f"hosts/{version}",
+    }
+
+
+def release(
+    version: str, images: str = "a", host: dict[str, Any] | None = None, **changed: dict[str, Any]
+) -> dict[str, Any]:
     """The content of a release of intake, broker and edge; ``changed`` overrides entries of single runtimes."""
     runtimes = {
         name: {
@@ -44,7 +54,9 @@ def release(version: str, images: str = "a", **changed: dict[str, Any]) -> dict[
         | changed.get(name, {})
         for name, own in OWN.items()
     }
-    return content_of(version=version, name="granite", product="orders", template="1", families={}, runtimes=runtimes)
+    return content_of(
+        version=version, name="granite", product="orders", template="1", families={}, runtimes=runtimes, host=host
+    )
 
 
 def with_runner(version: str, data: dict[str, int] | None = None, **changed: dict[str, Any]) -> dict[str, Any]:

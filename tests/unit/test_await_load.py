@@ -121,7 +121,7 @@ def test_a_service_that_is_not_there_is_one_line(
     class Engine:
         services = Services()
 
-    monkeypatch.setattr("commands.await_load.docker.from_env", Engine)
+    monkeypatch.setattr("commands.await_load.from_env", Engine)
     assert await_load.main("dev-backup-1") == 1
     assert capsys.readouterr().err == "dev-backup-1: there is no such service; pulumi up again\n"
 
@@ -132,6 +132,6 @@ def test_an_engine_that_goes_away_is_one_line(
     def gone() -> Any:
         raise requests.ConnectionError("the engine is gone")
 
-    monkeypatch.setattr("commands.await_load.docker.from_env", gone)
+    monkeypatch.setattr("commands.await_load.from_env", gone)
     assert await_load.main("dev-backup-1") == 1
     assert capsys.readouterr().err == "dev-backup-1: the engine is gone\n"

@@ -18,28 +18,25 @@ from components.release_store import FolderReleaseStore
 from components.settings import EnvironmentSettings, SettingsError, parse
 from hosts.wanted import Role, Wanted
 from tests.unit.conftest import Declare, Recorder
-from tests.unit.releases import release
+from tests.unit.releases import host_image, release
 
-HOST = {
-    "disk": "sha256:d",
-    "size": 7,
-    "tree": "sha256:t",
-    "sbom": "sha256:s",
-    "lock": "sha256:l",
-    "folder": "hosts/abc",
-}
 ENGINE = "unix:///run/a/docker.sock"
 THREE = {"a": "manager", "b": "manager", "c": "manager"}
+REMOTE = {
+    "a": {"role": "manager", "address": "root@10.0.0.1"},
+    "b": {"role": "worker", "address": "root@10.0.0.2"},
+}
 UP = {"hosts": {name: {"engine": f"unix:///run/{name}/docker.sock", "role": role} for name, role in THREE.items()}}
 SERVICE = "service:Service"
+RELEASES = {"1.0.0": "", "1.1.0": "", "2.0.0": "abc", "2.1.0": "abc", "2.2.0": "def"}
 
 
 @pytest.fixture
 def releases(tmp_path: Path) -> str:
-    """Releases 1.0.0 and 1.1.0."""
+    """Releases 1.0.0 and 1.1.0; 2.0.0 and 2.1.0 have one host image, and 2.2.0 another."""
     store = FolderReleaseStore(tmp_path)
-    store.publish(release("1.0.0"), {})
-    store.publish(release("1.1.0"), {})
+    for version, host in RELEASES.items():
+        store.publish(release(version, host=host_image(host) if host else None), {})
     return str(tmp_path)
 
 
@@ -91,6 +88,37 @@ def test_one_more_host_leaves_the_others_as_they_are(cluster: Callable[..., tupl
     assert after["d"].role is Role.WORKER
 
 
+def test_a_host_over_ssh_is_told_its_image_and_who_knows_the_cluster(
+    cluster: Callable[..., tuple[Recorder, Any]],
+) -> None:
+    told = wanted(cluster(version="2.0.0", hosts=REMOTE)[0])
+    assert {name: (host.address, host.image, host.peers) for name, host in told.items()} == {
+        "a": ("root@10.0.0.1", "abc", ("root@10.0.0.1",)),
+        "b": ("root@10.0.0.2", "abc", ("root@10.0.0.1",)),
+    }
+
+
+def test_a_host_over_ssh_is_another_with_another_image_or_address(
+    cluster: Callable[..., tuple[Recorder, Any]],
+) -> None:
+    def generation(version: str, address: str) -> str:
+        host = {"role": "manager", "address": address}
+        return wanted(cluster(version=version, hosts={"a": host})[0])["a"].generation
+
+    first = generation("2.0.0", "root@10.0.0.1")
+    assert generation("2.1.0", "root@10.0.0.1") == first  # the same image
+    assert len({first, generation("2.2.0", "root@10.0.0.1"), generation("2.0.0", "root@10.0.0.2")}) == 3
+
+
+def test_hosts_over_ssh_need_a_host_image(
+    cluster: Callable[..., tuple[Recorder, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(SystemExit):
+        cluster(version="1.0.0", hosts=REMOTE)
+    said = "stele:version: '1.0.0' is not allowed; allowed: a release with a host image (pulumi config set host true -s"
+    assert said in caplog.text
+
+
 @pytest.mark.parametrize(
     ("values", "line"),
     [
@@ -98,6 +126,21 @@ def test_one_more_host_leaves_the_others_as_they_are(cluster: Callable[..., tupl
         ({"hosts": "a"}, "stele:hosts: 'a' is not allowed"),
         ({"hosts": {"a": "boss"}}, "stele:hosts.a: 'boss' is not allowed; allowed: manager | worker"),
         ({"hosts": {"a": ["manager"]}}, "stele:hosts.a: '[\"manager\"]' is not allowed; allowed: manager | worker"),
+        ({"hosts": {"a": {"address": "root@10.0.0.1"}}}, 'stele:hosts.a: \'{"address": "root@10.0.0.1"}\' is not'),
+        ({"hosts": {"a": REMOTE["a"] | {"size": 1}}}, "stele:hosts.a: "),
+        (
+            {"hosts": {"a": REMOTE["a"] | {"address": "root@db1"}}},
+            "stele:hosts.a.address: 'root@db1' is not allowed; allowed: USER@IP, where SSH lets you in",
+        ),
+        ({"hosts": {"a": REMOTE["a"] | {"address": "root@10.0.0.256"}}}, "stele:hosts.a.address: 'root@10.0.0.256' is"),
+        (
+            {"hosts": {"a": REMOTE["a"], "b": REMOTE["b"] | {"address": "me@10.0.0.1"}}},
+            "stele:hosts: '10.0.0.1' is not allowed; allowed: an address of its own for each host",
+        ),
+        (
+            {"hosts": {"a": REMOTE["a"], "b": "worker"}},
+            'stele:hosts: \'{"a": {"role": "manager", "address": "root@10.0.0.1"}, "b": "worker"}\' is not',
+        ),
         ({"hosts": {"A": "manager"}}, "stele:hosts.A: 'A' is not allowed; allowed: names of lower-case letters"),
         ({"hosts": {"a": "worker"}}, "stele:hosts: '0 managers' is not allowed; allowed: 1, 3, 5 or 7 managers"),
         ({"hosts": {"a": "manager", "b": "manager"}}, "stele:hosts: '2 managers' is not allowed"),

@@ -6,15 +6,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.errors import DockerException
 
+from hosts.engine_client import connect
 from hosts.leaving import Leaving
 from hosts.local_machines import LocalMachines
+from hosts.machines import Machine
+from hosts.ssh_machines import SshMachines
 from hosts.steps import Steps
 from hosts.wanted import HostError, Role, Wanted
 
@@ -68,6 +72,60 @@ def test_a_full_subnet_is_named(tmp_path: Path) -> None:
     full = machines(tmp_path, *(f"10.83.0.{each}" for each in range(1, 14)))
     with pytest.raises(HostError, match=r"stele:subnet: 10\.83\.0\.0/28 has no free address; pulumi config set subnet"):
         full.free_address()
+
+
+REMOTE = replace(WANTED, address="root@10.0.0.2", peers=("root@10.0.0.1", "root@10.0.0.2", "root@10.0.0.3"))
+
+
+def test_over_ssh_who_may_know_the_cluster_is_asked_once() -> None:
+    before = Machine("b", "g1", "10.0.0.9", "ssh://root@10.0.0.9")
+    machines = SshMachines(REMOTE, before)
+    assert [(each.name, each.generation, each.engine) for each in machines.all()] == [
+        ("b", "g2", "ssh://root@10.0.0.2"),
+        ("b", "g1", "ssh://root@10.0.0.9"),
+        ("", "", "ssh://root@10.0.0.1"),
+        ("", "", "ssh://root@10.0.0.3"),
+    ]
+
+
+def test_over_ssh_a_host_that_stays_where_it_was_is_one_machine() -> None:
+    stays = Machine("b", "g1", "10.0.0.2", "ssh://root@10.0.0.2")
+    assert [each.generation for each in SshMachines(replace(REMOTE, peers=()), stays).all()] == ["g2"]
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """An ``ssh`` that does this."""
+
+    def does(script: str) -> None:
+        (tmp_path / "ssh").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "ssh").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    return does
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo Connection refused >&2; exit 255", "root@10.0.0.2 refuses SSH: Connection refused; boot it with host"),
+        ("exit 255", "root@10.0.0.2 refuses SSH: no answer; boot it"),
+        ("echo other", "root@10.0.0.2 runs host image other, the release has abc: boot a machine with that one, and"),
+        ("echo abc; echo no daemon >&2; exit 1", "the engine of root@10.0.0.2 does not answer: no daemon"),
+    ],
+)
+def test_over_ssh_a_machine_that_is_no_host_is_told(ssh: Callable[[str], None], script: str, said: str) -> None:
+    ssh(script)
+    with pytest.raises(HostError) as told:
+        SshMachines(replace(REMOTE, image="abc"), None).find("b", "g2")
+    assert str(told.value).startswith(said)
+    assert "\n" not in str(told.value)
+
+
+def test_an_engine_over_ssh_that_refuses_says_why(ssh: Callable[[str], None]) -> None:
+    ssh("echo 'Permission denied (publickey).' >&2; exit 255")
+    with pytest.raises(DockerException, match=r"root@10\.0\.0\.7 refuses SSH: Permission denied \(publickey\)\."):
+        connect("ssh://root@10.0.0.7")
 
 
 class View:

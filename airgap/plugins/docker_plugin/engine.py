@@ -11,11 +11,12 @@ import json
 import os
 import socket
 import ssl
+import subprocess
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from bridge.errors import PluginError
 
@@ -42,7 +43,7 @@ class EngineError(PluginError):
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the engine is: `unix://`, `tcp://` or `http(s)://`, and the TLS material as PEM texts or a folder."""
+    """Where the engine is: `unix://`, `ssh://`, `tcp://` or `http(s)://`; TLS material as PEM texts or a folder."""
 
     host: str = "unix:///var/run/docker.sock"
     ca: str = ""
@@ -61,6 +62,54 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(CONNECT_SECONDS)
         self.sock.connect(self.path)
+
+
+class _SshConnection(http.client.HTTPConnection):
+    """By the user's own `ssh`, as the docker CLI does: the process has the socket as its standard input and output."""
+
+    # A dead host is given up after some 10 s, before the connection and within it.
+    _OPTIONS = (
+        "BatchMode=yes",
+        "ConnectTimeout=10",
+        "ServerAliveInterval=3",
+        "ServerAliveCountMax=3",
+        "LogLevel=ERROR",
+    )
+
+    def __init__(self, address: SplitResult) -> None:
+        super().__init__("docker", timeout=CONNECT_SECONDS)
+        self._address = address
+        self._process: subprocess.Popen[str] | None = None
+
+    def connect(self) -> None:
+        self.sock, theirs = socket.socketpair()
+        self.sock.settimeout(CONNECT_SECONDS)
+        port = ["-p", str(self._address.port)] if self._address.port else []
+        user = ["-l", self._address.username] if self._address.username else []
+        options = [word for option in self._OPTIONS for word in ("-o", option)]
+        command = ["ssh", *options, *port, *user, "--", str(self._address.hostname), "docker", "system", "dial-stdio"]
+        with theirs:
+            self._process = subprocess.Popen(
+                command, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.PIPE, text=True
+            )
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        try:
+            return super().getresponse()
+        except (http.client.RemoteDisconnected, ConnectionError):
+            raise ConnectionError(f"ssh: {self._end() or 'no answer'}") from None
+
+    def close(self) -> None:
+        super().close()
+        self._end()
+
+    def _end(self) -> str:
+        """What the process said before it ended, or was ended: nobody listens to it any more."""
+        process, self._process = self._process, None
+        if process is None:
+            return ""
+        process.kill()
+        return process.communicate()[1].strip()
 
 
 class Engine:
@@ -145,11 +194,10 @@ class Engine:
         address = urlsplit(self.settings.host)
         if address.scheme == "unix":
             return _UnixConnection(address.path)
+        if address.scheme == "ssh" and address.hostname:
+            return _SshConnection(address)
         if address.scheme not in ("tcp", "http", "https") or not address.hostname:
-            raise EngineError(
-                f"docker host '{self.settings.host}' is not unix://, tcp:// or http(s)://; "
-                "ssh:// needs the official docker plugin"
-            )
+            raise EngineError(f"docker host '{self.settings.host}' is not unix://, ssh://, tcp:// or http(s)://")
         secure = bool(address.scheme == "https" or self.settings.cert_path or self.settings.cert)
         if not secure:
             return http.client.HTTPConnection(address.hostname, address.port or 2375, timeout=CONNECT_SECONDS)

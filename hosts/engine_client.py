@@ -1,0 +1,89 @@
+"""Clients of Docker engines, wherever they are: what is reached over SSH is a socket of this process.
+
+docker-py's own way over SSH has no time-outs and needs an implementation of SSH besides the one that everybody has
+configured. So `ssh` is called, as the docker CLI does, and docker-py sees a Unix socket. ``ssh`` goes by the user's own
+configuration: keys, known hosts, jumps.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import re
+import shutil
+import socketserver
+import subprocess
+import tempfile
+import threading
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import DockerException
+
+SSH = "ssh://"
+# A dead host is given up after some 10 s, before the connection and within it.
+_OPTIONS = ("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=3", "ServerAliveCountMax=3", "LogLevel=ERROR")
+_REFUSED = 255  # ssh's own exit status
+
+
+@cache
+def connect(engine: str, timeout: int = 30) -> Any:
+    """A client of an engine, by its DOCKER_HOST: one for each, since a new one asks for the engine's version first."""
+    try:
+        return docker.DockerClient(base_url=reach(engine), timeout=timeout)
+    except DockerException as error:
+        if said := re.search(r'"(.* refuses SSH: .*)"', str(error)):  # among words about HTTP
+            raise DockerException(said[1]) from error
+        raise
+
+
+def from_env(timeout: int = 60) -> Any:
+    """A client of the engine that DOCKER_HOST names."""
+    host = os.environ.get("DOCKER_HOST", "")
+    return docker.DockerClient.from_env(timeout=timeout, environment=os.environ | {"DOCKER_HOST": reach(host)})
+
+
+def ssh(address: str, *command: str) -> list[str]:
+    """What runs a command on ``USER@HOST``, or asks for no password and fails with a line on standard error."""
+    return ["ssh", *(word for option in _OPTIONS for word in ("-o", option)), "--", address, *command]
+
+
+def refusal(address: str, said: str) -> str:
+    """Why ``ssh`` did not get there, from its standard error."""
+    return f"{address} refuses SSH: {(said.strip().splitlines() or ['no answer'])[-1]}"
+
+
+@cache
+def reach(engine: str) -> str:
+    """The DOCKER_HOST of an engine for clients without SSH: ``ssh://`` becomes a socket while this process runs."""
+    if not engine.startswith(SSH):
+        return engine
+    folder = Path(tempfile.mkdtemp(prefix="stele-ssh-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    server = _Server(str(folder / "engine"), _Connection)
+    server.address = engine.removeprefix(SSH)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"unix://{folder}/engine"
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 64
+    address: str
+
+
+class _Connection(socketserver.BaseRequestHandler):
+    """One connection to the engine: the process has the socket as its standard input and output."""
+
+    server: _Server
+
+    def handle(self) -> None:
+        command = ssh(self.server.address, "docker", "system", "dial-stdio")
+        done = subprocess.run(command, stdin=self.request, stdout=self.request, stderr=subprocess.PIPE, text=True)
+        if done.returncode == _REFUSED:  # said as an engine would say it
+            body = json.dumps({"message": refusal(self.server.address, done.stderr)}).encode()
+            head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+            self.request.sendall(f"{head}\r\nConnection: close\r\n\r\n".encode() + body)

@@ -1,0 +1,203 @@
+"""A cluster of machines that somebody else boots: they join over SSH, are patched by new ones, and leave."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from bench.lab import ground
+from bench.lab.workspace import Stack, Workspace, wait_until
+from components.release_store import FolderReleaseStore
+from hosts.swarm_view import SwarmView, runs
+from hosts.wanted import HOST_LABEL
+from tests.ssh.machines import Machine, Site
+from tests.unit.releases import host_image, release
+
+# docker-py leaves a socket open when it meets an engine that does not answer.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+OLD, NEW = "image-1", "image-2"
+VERSIONS = {"1.0.0": OLD, "1.1.0": NEW}
+WINDOW = 120  # seconds
+SERVICE, IMAGE = "everywhere", "127.0.0.1:1/busybox"  # where no registry is: nobody waits for one
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Cluster:
+    """The stack, and the machines by the end of their address."""
+
+    stack: Stack
+    machines: dict[int, Machine]
+
+    def settings(self, **hosts: tuple[str, int]) -> dict[str, Any]:
+        """The stack's hosts: role, and which machine."""
+        return {name: {"role": role, "address": self.machines[number].told} for name, (role, number) in hosts.items()}
+
+    def view(self, number: int) -> SwarmView:
+        """What the manager on this machine sees, asked without SSH."""
+        return SwarmView(self.stack.name, [self.machines[number].host])
+
+    def nodes(self, number: int) -> dict[str, tuple[str, str]]:
+        """Hosts by name as that manager sees them: role, and whether they are ready."""
+        nodes = self.view(number).nodes()
+        return {each["Spec"]["Labels"][HOST_LABEL]: (each["Spec"]["Role"], each["Status"]["State"]) for each in nodes}
+
+
+@pytest.fixture(scope="module")
+def cluster(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two machines with the first image, two with the second. No stack is up."""
+    store = FolderReleaseStore(workspace.releases)
+    for version, image in VERSIONS.items():
+        store.publish(release(version, host=host_image(image)), {})
+    site = Site(tmp_path_factory.mktemp("site"))
+    with site.machines({1: OLD, 2: OLD, 3: NEW, 4: NEW}) as machines:
+        workspace.env["PATH"] = f"{site.path}:{workspace.env['PATH']}"
+        stack = Stack(workspace, "t-ssh", {"kind": "cluster", "version": "1.0.0", "window": WINDOW}, {})
+        yield Cluster(stack, machines)
+
+
+def test_machines_join_over_ssh(cluster: Cluster) -> None:
+    cluster.stack.up(hosts=cluster.settings(a=("manager", 1), b=("worker", 2)))
+    assert cluster.nodes(1) == {"a": ("manager", "ready"), "b": ("worker", "ready")}
+    assert cluster.stack.outputs()["engine"] == "ssh://root@10.83.9.1"
+    cluster.stack.up("--expect-no-changes")
+
+
+def test_a_host_that_refuses_or_is_no_such_image_is_told_and_nothing_changes(cluster: Cluster) -> None:
+    stack, before = cluster.stack, cluster.settings(a=("manager", 1), b=("worker", 2))
+    nobody = {"role": "worker", "address": "root@10.83.9.99"}
+    for host, said in (
+        (nobody, "host c: looks: root@10.83.9.99 refuses SSH: "),
+        (cluster.settings(c=("worker", 3))["c"], f"root@10.83.9.3 runs host image {NEW}, the release has {OLD}: boot"),
+    ):
+        failed = stack.up(check=False, hosts=before | {"c": host})
+        assert failed.returncode != 0
+        assert said in failed.stdout + failed.stderr, failed.stdout
+        assert set(cluster.nodes(1)) == {"a", "b"}
+    stack.up(hosts=before)
+
+
+def test_a_host_that_alone_has_data_is_not_removed(cluster: Cluster) -> None:
+    with closing(client_of(cluster, 2)) as client:
+        volume = client.volumes.create("orders-data")
+        failed = cluster.stack.up(check=False, hosts=cluster.settings(a=("manager", 1)))
+        volume.remove()
+    said = failed.stdout + failed.stderr
+    assert failed.returncode != 0
+    mend = "docker -H ssh://root@10.83.9.2 volume rm orders-data"
+    assert "host b: it alone has volume orders-data: move that data first (docs/hosts.md), or, " in said, said
+    assert mend in said, said
+    cluster.stack.up(hosts=cluster.settings(a=("manager", 1), b=("worker", 2)))
+    assert set(cluster.nodes(1)) == {"a", "b"}
+
+
+def test_an_environments_plugin_reaches_the_engine_over_ssh(cluster: Cluster, tmp_path: Path) -> None:
+    """With DOCKER_HOST the stack's own output."""
+    runtime = {"name": "python", "options": {"virtualenv": str(CHECKOUT / ".venv")}}
+    (tmp_path / "Pulumi.yaml").write_text(json.dumps({"name": "over-ssh", "runtime": runtime}))
+    (tmp_path / "__main__.py").write_text("import pulumi_docker\npulumi_docker.Network('net', name='over-ssh')\n")
+    env = cluster.stack.workspace.env | {
+        "DOCKER_HOST": cluster.stack.outputs()["engine"],
+        "PULUMI_BACKEND_URL": f"file://{tmp_path}",
+    }
+
+    def pulumi(*words: str) -> None:
+        ground.run("pulumi", *words, "--stack", "dev", "--non-interactive", env=env, cwd=tmp_path)
+
+    with closing(client_of(cluster, 1)) as client:
+        pulumi("stack", "init")
+        pulumi("up", "--yes", "--skip-preview")
+        assert client.networks.list(names=["over-ssh"])
+        pulumi("destroy", "--yes", "--skip-preview")
+        assert not client.networks.list(names=["over-ssh"])
+
+
+def client_of(cluster: Cluster, number: int) -> Any:
+    """A client of the engine on this machine, without SSH."""
+    return docker.DockerClient(base_url=cluster.machines[number].host)
+
+
+@pytest.fixture(scope="module")
+def service(cluster: Cluster) -> Iterator[Any]:
+    """A service with two tasks, of an image that every machine has."""
+    for number in cluster.machines:
+        with closing(client_of(cluster, number)) as client:
+            client.api.import_image_from_data(_busybox(), repository=IMAGE)
+    with closing(client_of(cluster, 1)) as client:
+        mode = docker.types.ServiceMode("replicated", replicas=2)
+        yield client.services.create(IMAGE, name=SERVICE, command=["/busybox", "sleep", "1000"], mode=mode)
+
+
+def _busybox() -> bytes:
+    """A root with one program."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.add(str(shutil.which("busybox")), "busybox")
+    return archive.getvalue()
+
+
+def test_new_machines_take_over_and_the_old_ones_leave(cluster: Cluster, service: Any) -> None:
+    hosts = cluster.settings(a=("manager", 3), b=("worker", 4))
+    cluster.stack.up(version="1.1.0", hosts=hosts)
+    assert cluster.nodes(3) == {"a": ("manager", "ready"), "b": ("worker", "ready")}
+    assert [cluster.machines[number].swarm for number in (1, 2, 3, 4)] == ["inactive", "inactive", "active", "active"]
+    assert whole(cluster, 3)
+    cluster.stack.up("--expect-no-changes")
+
+
+def whole(cluster: Cluster, number: int) -> bool:
+    """Whether the service has its two tasks, as the manager on this machine sees it."""
+    view = cluster.view(number)
+    nodes = {each["ID"] for each in view.nodes()}
+    (service,) = view.services()
+    tasks = [task for task in view.tasks(service=service["ID"]) if runs(task)]
+    return (
+        len(tasks) == service["Spec"]["Mode"]["Replicated"]["Replicas"] == 2 and {t["NodeID"] for t in tasks} <= nodes
+    )
+
+
+def test_a_machine_of_this_cluster_is_no_other_host_of_it(cluster: Cluster) -> None:
+    failed = cluster.stack.up(check=False, hosts=cluster.settings(a=("manager", 3), c=("worker", 4)))
+    said = failed.stdout + failed.stderr
+    assert failed.returncode != 0
+    assert "host c: looks: 10.83.9.4 is host b of this cluster: each host needs a machine of its own" in said, said
+    cluster.stack.up(hosts=cluster.settings(a=("manager", 3), b=("worker", 4)))
+    assert set(cluster.nodes(3)) == {"a", "b"}
+
+
+def test_a_host_that_serves_and_refuses_ssh_stays_and_one_that_is_dead_is_removed(cluster: Cluster) -> None:
+    machine, left = cluster.machines[4], cluster.settings(a=("manager", 3))
+    machine.refuse()
+    failed = cluster.stack.up(check=False, hosts=left)
+    said = failed.stdout + failed.stderr
+    assert failed.returncode != 0  # who knows what data is on it
+    assert "host b: looks: root@10.83.9.4 refuses SSH: " in said, said
+    assert set(cluster.nodes(3)) == {"a", "b"}
+
+    machine.kill()
+    wait_until("the manager knows", lambda: cluster.nodes(3)["b"][1] == "down", WINDOW)
+    cluster.stack.up(hosts=left)
+    assert cluster.nodes(3) == {"a": ("manager", "ready")}
+    wait_until("the tasks are elsewhere", lambda: whole(cluster, 3), WINDOW)
+
+
+def test_the_last_host_leaves_when_nothing_runs_on_it(cluster: Cluster) -> None:
+    destroy = ("destroy", "--yes", "--skip-preview", "-s", cluster.stack.name)
+    refused = cluster.stack.workspace.pulumi(*destroy, check=False)
+    said = refused.stdout + refused.stderr
+    assert f"host a: {SERVICE} still runs on this cluster" in said, said
+    with closing(client_of(cluster, 3)) as client:
+        client.services.get(SERVICE).remove()
+    cluster.stack.up()  # the refused destroy is behind it
+    cluster.stack.workspace.pulumi(*destroy)
+    assert cluster.machines[3].swarm == "inactive"
