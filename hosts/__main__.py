@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hosts.engine_client import SSH
 from hosts.local_machines import LocalMachines
 from hosts.machines import Machine, Machines
 from hosts.roll import Roll
@@ -27,11 +28,16 @@ ROOT = Path(os.environ.get("STELE_HOSTS", "/var/lib/stele/hosts"))
 
 
 def machines_of(wanted: Wanted) -> Machines:
-    """Those of its cluster: over SSH where it has an address."""
-    if not wanted.address:
-        return LocalMachines(wanted.cluster, wanted.subnet, ROOT)
+    """Those of its cluster: over SSH where it has an address. Raises HostError when they were of the other kind."""
     printed = os.environ.get("PULUMI_COMMAND_STDOUT")
-    return SshMachines(wanted, Machine(name=wanted.name, **json.loads(printed)) if printed else None)
+    # Hosts that are older than hosts over SSH printed no generation.
+    before = Machine(**{"name": wanted.name, "generation": ""} | json.loads(printed)) if printed else None
+    if before is not None and before.engine.startswith(SSH) != bool(wanted.address):
+        raise HostError(
+            f"host {wanted.name}: it is {before.engine}: engines of this machine do not become machines over SSH, nor "
+            f"back; pulumi destroy -s {wanted.cluster} first"
+        )
+    return SshMachines(wanted, before) if wanted.address else LocalMachines(wanted.cluster, wanted.subnet, ROOT)
 
 
 @contextmanager
@@ -52,9 +58,9 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m hosts converge | remove | unused < host.json", file=sys.stderr)
         return 2
     wanted = Wanted.of(sys.stdin.read())
-    roll = Roll(wanted, machines_of(wanted))
     given_up = os.environ.get("STELE_GIVE_UP") == wanted.cluster
     try:
+        roll = Roll(wanted, machines_of(wanted))
         with _alone(wanted):
             match arguments[0]:
                 case "converge":

@@ -16,6 +16,7 @@ import socketserver
 import subprocess
 import tempfile
 import threading
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,14 +47,14 @@ def from_env(timeout: int = 60) -> Any:
     return docker.DockerClient.from_env(timeout=timeout, environment=os.environ | {"DOCKER_HOST": reach(host)})
 
 
-def ssh(address: str, *command: str) -> list[str]:
-    """What runs a command on ``USER@HOST``, or asks for no password and fails with a line on standard error."""
-    return ["ssh", *(word for option in _OPTIONS for word in ("-o", option)), "--", address, *command]
+def ssh(engine: str, *command: str) -> list[str]:
+    """What runs a command where an engine is (``ssh://...``): it asks for nothing, and fails with a line at most."""
+    return ["ssh", *(word for option in _OPTIONS for word in ("-o", option)), "--", engine, *command]
 
 
-def refusal(address: str, said: str) -> str:
+def refusal(engine: str, said: str) -> str:
     """Why ``ssh`` did not get there, from its standard error."""
-    return f"{address} refuses SSH: {(said.strip().splitlines() or ['no answer'])[-1]}"
+    return f"{engine.removeprefix(SSH)} refuses SSH: {(said.strip().splitlines() or ['no answer'])[-1]}"
 
 
 @cache
@@ -64,7 +65,7 @@ def reach(engine: str) -> str:
     folder = Path(tempfile.mkdtemp(prefix="stele-ssh-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     server = _Server(str(folder / "engine"), _Connection)
-    server.address = engine.removeprefix(SSH)
+    server.engine = engine
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"unix://{folder}/engine"
 
@@ -72,7 +73,7 @@ def reach(engine: str) -> str:
 class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     request_queue_size = 64
-    address: str
+    engine: str
 
 
 class _Connection(socketserver.BaseRequestHandler):
@@ -81,9 +82,10 @@ class _Connection(socketserver.BaseRequestHandler):
     server: _Server
 
     def handle(self) -> None:
-        command = ssh(self.server.address, "docker", "system", "dial-stdio")
+        command = ssh(self.server.engine, "docker", "system", "dial-stdio")
         done = subprocess.run(command, stdin=self.request, stdout=self.request, stderr=subprocess.PIPE, text=True)
         if done.returncode == _REFUSED:  # said as an engine would say it
-            body = json.dumps({"message": refusal(self.server.address, done.stderr)}).encode()
+            body = json.dumps({"message": refusal(self.server.engine, done.stderr)}).encode()
             head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-            self.request.sendall(f"{head}\r\nConnection: close\r\n\r\n".encode() + body)
+            with suppress(OSError):  # nobody waits for it any more
+                self.request.sendall(f"{head}\r\nConnection: close\r\n\r\n".encode() + body)

@@ -58,7 +58,7 @@ class SshMachines:
         said = asked.stdout.splitlines()
         if asked.returncode == 255 or not said:
             raise HostError(
-                f"{refusal(address, asked.stderr)}; boot it with host image {image} and your key "
+                f"{refusal(self._own.engine, asked.stderr)}; boot it with host image {image} and your key "
                 f"(ssh.authorized_keys.root), and try: ssh {address} true"
             )
         if said[0] != image:
@@ -75,5 +75,6 @@ def _machine(name: str, generation: str, address: str) -> Machine:
 
 
 def _run(machine: Machine, command: str) -> subprocess.CompletedProcess[str]:
-    words = ssh(machine.engine.removeprefix(SSH), command)
-    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ssh(machine.engine, command), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )

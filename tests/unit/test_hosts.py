@@ -128,6 +128,22 @@ def test_an_engine_over_ssh_that_refuses_says_why(ssh: Callable[[str], None]) ->
         connect("ssh://root@10.0.0.7")
 
 
+@pytest.mark.parametrize(("before", "address"), [("unix:///run/b.sock", "root@10.0.0.2"), ("ssh://root@10.0.0.2", "")])
+def test_a_cluster_stays_what_it_is(before: str, address: str) -> None:
+    printed = {"address": "10.0.0.2", "engine": before, "generation": "g1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "hosts", "converge"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        input=replace(WANTED, address=address).to_json(),
+        env=os.environ | {"PULUMI_COMMAND_STDOUT": json.dumps(printed)},
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"host b: it is {before}: engines of this machine do not become machines over SSH")
+    assert done.stderr.count("\n") == 1
+
+
 class View:
     """Managers as a Swarm reports them: ``m1`` reachable, ``m2-`` not."""
 

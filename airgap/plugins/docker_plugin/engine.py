@@ -16,7 +16,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from bridge.errors import PluginError
 
@@ -76,18 +76,16 @@ class _SshConnection(http.client.HTTPConnection):
         "LogLevel=ERROR",
     )
 
-    def __init__(self, address: SplitResult) -> None:
+    def __init__(self, host: str) -> None:
         super().__init__("docker", timeout=CONNECT_SECONDS)
-        self._address = address
+        self._host = host
         self._process: subprocess.Popen[str] | None = None
 
     def connect(self) -> None:
         self.sock, theirs = socket.socketpair()
         self.sock.settimeout(CONNECT_SECONDS)
-        port = ["-p", str(self._address.port)] if self._address.port else []
-        user = ["-l", self._address.username] if self._address.username else []
         options = [word for option in self._OPTIONS for word in ("-o", option)]
-        command = ["ssh", *options, *port, *user, "--", str(self._address.hostname), "docker", "system", "dial-stdio"]
+        command = ["ssh", *options, "--", self._host, "docker", "system", "dial-stdio"]
         with theirs:
             self._process = subprocess.Popen(
                 command, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.PIPE, text=True
@@ -195,7 +193,7 @@ class Engine:
         if address.scheme == "unix":
             return _UnixConnection(address.path)
         if address.scheme == "ssh" and address.hostname:
-            return _SshConnection(address)
+            return _SshConnection(self.settings.host)
         if address.scheme not in ("tcp", "http", "https") or not address.hostname:
             raise EngineError(f"docker host '{self.settings.host}' is not unix://, ssh://, tcp:// or http(s)://")
         secure = bool(address.scheme == "https" or self.settings.cert_path or self.settings.cert)
