@@ -10,15 +10,14 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import docker
-import requests
-from docker.errors import DockerException
 
 LIMIT = 60  # seconds until it answers
 # A fresh /sys shows the namespace's own interfaces, as dockerd expects; the cgroups of this machine stay in place.
@@ -133,8 +132,8 @@ class NamespacedEngine:
         deadline = time.monotonic() + LIMIT
         while True:
             try:
-                self.client().ping()
-            except (DockerException, OSError, requests.RequestException) as error:
+                self._ping(LIMIT)
+            except OSError as error:
                 gone = self._processes[-1].poll() is not None
                 if gone or time.monotonic() > deadline:
                     raise EngineError(f"{self.what} does not start: {(self.console() or [str(error)])[-1]}") from None
@@ -150,10 +149,19 @@ class NamespacedEngine:
     def answers(self) -> bool:
         """Whether the engine does."""
         try:
-            with closing(docker.DockerClient(base_url=self.host, timeout=5)) as client:
-                return bool(client.ping())
-        except (DockerException, OSError):
+            self._ping(5)
+        except OSError:
             return False
+        return True
+
+    def _ping(self, seconds: float) -> None:
+        """Raises OSError when it does not answer. (docker-py leaves sockets open when nobody listens.)"""
+        with socket.socket(socket.AF_UNIX) as engine:
+            engine.settimeout(seconds)
+            engine.connect(self.host.removeprefix("unix://"))
+            engine.sendall(b"GET /_ping HTTP/1.0\r\nHost: engine\r\n\r\n")
+            if b" 200 " not in engine.recv(100):
+                raise ConnectionError("it does not answer a ping")
 
     def processes(self) -> list[int]:
         """The engine's own process, while it runs."""

@@ -9,11 +9,12 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from hosts.local_machines import LocalEngine, Switch
+from hosts.namespaced_engine import NamespacedEngine
 from hosts.swarm_view import state_of
 
 PREFIX = "10.83.9"
@@ -41,16 +42,38 @@ Host *
 """
 
 
-class Machine(LocalEngine):
-    """One of them, at an address that ends in ``number``."""
+class Login:
+    """A user's SSH: a key, known hosts, and the program itself, in ``bin``; ``inside`` is what it runs in."""
 
-    def __init__(self, site: Site, number: int, image: str) -> None:
-        self.address, self.image, self._site = f"{PREFIX}.{number}", image, site
-        plain = {"name": f"m{number}", "generation": "", "address": self.address}
-        super().__init__(f"ssh-{os.getpid()}-{number}", site.folder / f"m{number}", "127.0.0.1:1", site.switch, plain)
+    def __init__(self, folder: Path, inside: Sequence[str] = ()) -> None:
+        self.folder, self.bin, self.key = folder, folder / "bin", folder / "key.pub"
+        self.bin.mkdir(parents=True)
+        _make_key(folder / "key")
+        (folder / "config").write_text(_CLIENT.format(folder=folder))
+        # `ssh` takes no configuration from the environment, and a user's own is not for tests to write.
+        words = [*inside, str(shutil.which("ssh")), "-F", str(folder / "config")]
+        (self.bin / "ssh").write_text(f'#!/bin/sh\nexec {" ".join(words)} "$@"\n')
+        (self.bin / "ssh").chmod(0o755)
+
+    def know(self, address: str, key: str) -> None:
+        """A host's key, as its ``.pub`` file says it."""
+        with (self.folder / "known").open("a") as known:
+            known.write(f"{address} {' '.join(key.split()[:2])}\n")
+
+
+class SshEngine(NamespacedEngine):
+    """An engine with an SSH server beside it. It is ``told`` who may log in, where, and what it says, then started."""
+
+    _login: Login
+    address: str
+    _image: str
+
+    def told(self, login: Login, address: str, image: str) -> None:
+        """Who may log in, at which address, and the IMAGE_VERSION that it says."""
+        self._login, self.address, self._image = login, address, image
 
     @property
-    def told(self) -> str:
+    def user(self) -> str:
         """How a stack names it."""
         return f"root@{self.address}"
 
@@ -61,20 +84,11 @@ class Machine(LocalEngine):
 
     def run(self) -> None:
         super().run()
-        self._keys()
+        _make_key(self.folder / "host-key")
+        self._login.know(self.address, (self.folder / "host-key.pub").read_text())
+        shutil.copy(self._login.key, self.folder / "key.pub")
         own = _SSHD.format(address=self.address, folder=self.folder, engine=self.host)
         (self.folder / "sshd").write_text(own)
-        self.listen()
-
-    def _keys(self) -> None:
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / "host-key"], check=True)
-        shutil.copy(self._site.folder / "key.pub", self.folder)
-        kind, key, *_ = (self.folder / "host-key.pub").read_text().split()
-        with (self._site.folder / "known").open("a") as known:
-            known.write(f"{self.address} {kind} {key}\n")
-
-    def listen(self) -> None:
-        """Its SSH server starts."""
         server = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
         enter = [
             "nsenter",
@@ -86,7 +100,7 @@ class Machine(LocalEngine):
             "sh",
             "-c",
         ]
-        self._spawn("sshd", [*enter, _AS_A_HOST, "sh", self.image, str(self.folder), str(server)])
+        self._spawn("sshd", [*enter, _AS_A_HOST, "sh", self._image, str(self.folder), str(server)])
 
     def refuse(self) -> None:
         """Its SSH server ends, and the engine runs on."""
@@ -95,32 +109,27 @@ class Machine(LocalEngine):
         process.wait()
 
 
-class Site:
-    """The wire that they are on, and the client's configuration: a user's key and known hosts, and nothing else."""
+class Machine(SshEngine, LocalEngine):
+    """One of several on a wire."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.switch = folder, Switch(f"ssh-{os.getpid()}", f"{PREFIX}.0/24")
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key"], check=True)
-        (folder / "config").write_text(_CLIENT.format(folder=folder))
-        (folder / "bin").mkdir()
-        # `ssh` takes no configuration from the environment; a user's own is where nobody's tests should write.
-        client = folder / "bin/ssh"
-        client.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {folder}/config "$@"\n')
-        client.chmod(0o755)
 
-    @property
-    def path(self) -> str:
-        """The folder of this client."""
-        return f"{self.folder}/bin"
+@contextmanager
+def machines(folder: Path, login: Login, images: dict[int, str]) -> Iterator[dict[int, Machine]]:
+    """Machines by the end of their address, with the image that they run. Nothing is left of them afterwards."""
+    switch = Switch(f"ssh-{os.getpid()}", f"{PREFIX}.0/24")
+    with ExitStack() as after:
+        after.callback(switch.remove)
+        found = {}
+        for number, image in images.items():
+            address = f"{PREFIX}.{number}"
+            plain = {"name": f"m{number}", "generation": "", "address": address}
+            machine = Machine(f"ssh-{os.getpid()}-{number}", folder / f"m{number}", "127.0.0.1:1", switch, plain)
+            machine.told(login, address, image)
+            after.callback(machine.remove)
+            machine.start()
+            found[number] = machine
+        yield found
 
-    @contextmanager
-    def machines(self, images: dict[int, str]) -> Iterator[dict[int, Machine]]:
-        """Machines by the end of their address, with the image that they run. Nothing is left of them afterwards."""
-        with ExitStack() as after:
-            after.callback(self.switch.remove)
-            found = {}
-            for number, image in images.items():
-                found[number] = Machine(self, number, image)
-                after.callback(found[number].remove)
-                found[number].start()
-            yield found
+
+def _make_key(path: Path) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)

@@ -20,7 +20,7 @@ from bench.lab.workspace import Stack, Workspace, wait_until
 from components.release_store import FolderReleaseStore
 from hosts.swarm_view import SwarmView, runs
 from hosts.wanted import HOST_LABEL
-from tests.ssh.machines import Machine, Site
+from tests.ssh.machines import Login, Machine, machines
 from tests.unit.releases import host_image, release
 
 # docker-py leaves a socket open when it meets an engine that does not answer.
@@ -41,7 +41,7 @@ class Cluster:
 
     def settings(self, **hosts: tuple[str, int]) -> dict[str, Any]:
         """The stack's hosts: role, and which machine."""
-        return {name: {"role": role, "address": self.machines[number].told} for name, (role, number) in hosts.items()}
+        return {name: {"role": role, "address": self.machines[number].user} for name, (role, number) in hosts.items()}
 
     def view(self, number: int) -> SwarmView:
         """What the manager on this machine sees, asked without SSH."""
@@ -59,11 +59,13 @@ def cluster(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> I
     store = FolderReleaseStore(workspace.releases)
     for version, image in VERSIONS.items():
         store.publish(release(version, host=host_image(image)), {})
-    site = Site(tmp_path_factory.mktemp("site"))
-    with site.machines({1: OLD, 2: OLD, 3: NEW, 4: NEW}) as machines:
-        workspace.env["PATH"] = f"{site.path}:{workspace.env['PATH']}"
+    folder = tmp_path_factory.mktemp("machines")
+    login = Login(folder / "login")
+    numbered = {1: OLD, 2: OLD, 3: NEW, 4: NEW}
+    with machines(folder, login, numbered) as found, pytest.MonkeyPatch.context() as patch:
+        patch.setitem(workspace.env, "PATH", f"{login.bin}:{workspace.env['PATH']}")
         stack = Stack(workspace, "t-ssh", {"kind": "cluster", "version": "1.0.0", "window": WINDOW}, {})
-        yield Cluster(stack, machines)
+        yield Cluster(stack, found)
 
 
 def test_machines_join_over_ssh(cluster: Cluster) -> None:
