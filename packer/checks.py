@@ -6,14 +6,16 @@ As a program, in the build: ``checks.py HOST PORT KEY``. Every check that fails 
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 
-import testinfra
 from cis import CHECKS, Check, output
+from shell import Shell, ShellError, view
 from testinfra.host import Host
 
 SERVICES = ("docker", "ssh", "auditd", "nftables", "systemd-timesyncd", "systemd-networkd", "systemd-resolved")
 PORTS = {"22"}  # by TCP, from elsewhere
-_SSH = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes", "ConnectTimeout=60")
+# What SSH says are errors then, and not the host's banner.
+_SSH = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes", "LogLevel=ERROR")
 
 
 def listening(host: Host) -> set[str]:
@@ -66,17 +68,21 @@ def failing(host: Host, *, sealed: bool) -> list[str]:
     return lines
 
 
-def connect(address: str, port: int, key: str, *more: str) -> Host:
-    """Testinfra's view of a host, over one SSH connection."""
-    options = [word for option in (*_SSH, *more) for word in ("-o", option)]
-    return testinfra.get_host(f"ssh://root@{address}:{port}", ssh_extra_args=" ".join([*options, "-i", key]))
+def ssh(address: str, port: int, key: str, patience: int = 60) -> list[str]:
+    """The words before a command on a host, which has ``patience`` seconds to answer."""
+    options = [word for option in (*_SSH, f"ConnectTimeout={patience}") for word in ("-o", option)]
+    return ["ssh", *options, "-i", key, "-p", str(port), f"root@{address}"]
 
 
 def main(arguments: list[str]) -> int:
     """Check the host of a build; the process's exit status."""
     address, port, key = arguments
-    shared = ("ControlMaster=auto", f"ControlPath={key}.ssh", "ControlPersist=30")
-    found = failing(connect(address, int(port), key, *shared), sealed=False)
+    try:
+        with closing(Shell(address, ssh(address, int(port), key))) as shell:
+            found = failing(view(shell), sealed=False)
+    except ShellError as error:
+        print(f"checks: {error}")
+        return 1
     for line in found:
         print(f"check failed: {line}")
     print(f"checks: {len(found)} of {sum(not check.sealed for check in ALL)} failed")
