@@ -26,7 +26,6 @@ class Build:
     """What the template's variables are given."""
 
     disk: Path
-    checksum: str
     kernel: Path
     initrd: Path
     accelerator: str
@@ -48,7 +47,6 @@ def build(given: Build) -> Path:
     do("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "build", "-f", str(key))
     variables = {
         "disk": given.disk,
-        "disk_checksum": given.checksum,
         "kernel": given.kernel,
         "initrd": given.initrd,
         "accelerator": given.accelerator,

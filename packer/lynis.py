@@ -27,8 +27,10 @@ REMARK = (
 
 # Those of its tests that look at files, and not at the kernel or the services of the machine that bakes.
 GROUPS = "authentication banners file_permissions filesystems kernel logging shells ssh storage tooling usb"
-# Its exit status tells of warnings.
+# Its exit status tells of warnings. A root has no host ID, and for want of one it would pause for 5 s, three times.
 AUDIT = """\
+PATH=/usr/sbin:/usr/bin
+printf 'hostid=%040d\\nhostid2=%064d\\n' 1 1 >>/mnt/etc/lynis/default.prf
 mount -t tmpfs none /dev
 mknod -m 666 /dev/null c 1 3
 mkdir /mnt/plugins

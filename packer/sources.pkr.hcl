@@ -9,7 +9,7 @@ source "qemu" "host" {
   output_directory = var.output
   vm_name          = "disk.raw"
   headless         = true
-  boot_wait        = "1s" # SSH is waited for, not the clock
+  boot_wait        = local.boot_wait
   accelerator      = var.accelerator
 
   ssh_username         = "root"
@@ -20,7 +20,7 @@ source "qemu" "host" {
 
   qemuargs = [
     ["-m", "${var.memory}M"],
-    ["-smp", "2"],
+    ["-smp", local.processors],
     ["-kernel", var.kernel],
     ["-initrd", var.initrd],
     ["-append", local.command_line],

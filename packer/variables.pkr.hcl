@@ -36,7 +36,7 @@ variable "disk" {
 variable "disk_checksum" {
   type        = string
   default     = "none"
-  description = "sha256:HEX of it."
+  description = "sha256:HEX of it, where it comes from elsewhere. packer/bake has just made it."
   validation {
     condition     = var.disk_checksum == "none" || (length(var.disk_checksum) == 71 && regex_replace(var.disk_checksum, "^sha256:[0-9a-f]*$", "") == "")
     error_message = "The disk_checksum must be sha256: and 64 hexadecimal digits."

@@ -12,10 +12,11 @@ chmod 0644 /etc/motd /etc/issue /etc/issue.net # 1.6.4-6
 chmod 0600 /boot/grub/grub.cfg # 1.4.2
 augenrules >/dev/null # into the file that is loaded; at boot /etc is read-only
 echo "bless: services"
-systemctl enable --quiet nftables auditd ssh docker systemd-timesyncd systemd-networkd systemd-resolved \
+export SYSTEMCTL_SKIP_SYSV=1 # or each one with an init script too is enabled a second time, and everything is read anew
+systemctl enable --quiet --no-reload nftables auditd ssh docker systemd-timesyncd systemd-networkd systemd-resolved \
     stele-identity stele-join stele-ship-logs
 # No logins on consoles, and no reboot by three keys at one.
-systemctl mask --quiet getty@.service serial-getty@.service console-getty.service ctrl-alt-del.target debug-shell.service \
+systemctl mask --quiet --no-reload getty@.service serial-getty@.service console-getty.service ctrl-alt-del.target debug-shell.service \
     systemd-journal-upload.service
 echo "bless: accounts"
 passwd --quiet --lock root
@@ -26,4 +27,4 @@ echo "bless: it takes effect, so that it can be looked at"
 systemctl daemon-reload
 systemd-tmpfiles --create /usr/lib/tmpfiles.d/stele.conf
 systemctl restart systemd-sysctl systemd-resolved nftables docker ssh
-systemctl start auditd # it did not start: there was no folder for its log
+systemctl start multi-user.target # what was not there yet, or had no folder for its log
