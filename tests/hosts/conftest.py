@@ -1,4 +1,8 @@
-"""A host image, baked by a factory, and booted once."""
+"""A host image, baked by a factory; and one machine of it.
+
+The numbered files tell its story, in the order of their names: it is started, looked at, started again with a larger
+disk and beside a manager, joins its Swarm, serves, and leaves.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,16 @@ from testinfra.host import Host
 
 from bench.lab.workspace import Stack, Workspace
 from components.host_image import content_and_folder
-from tests.hosts.machine import Machine
 
 PACKER = Path(__file__).resolve().parents[2] / "packer"
 BAKE = PACKER / "bake"
 sys.path.append(str(PACKER))  # the checks are the build's own
+from tests.hosts.machine import Machine  # noqa: E402
+from tests.hosts.swarm import Site, swarm  # noqa: E402
+
 VERSION = "901.0.0"
+NAME = "host-under-test"
+KEPT = "/var/lib/stele/kept"
 KILLED_AFTER = 10  # seconds: in the middle of installing packages
 
 
@@ -73,16 +81,55 @@ def baked(killed: list[str], workspace: Workspace) -> Baked:
     return Baked(factory, entry, workspace.releases / entry["folder"])
 
 
-@pytest.fixture(scope="module")
+@dataclass(frozen=True)
+class Seen:
+    """What is compared of a host that is started again: this boot's ID, its SSH key, the MiB of its state."""
+
+    boot: str
+    key: str
+    size: int
+
+
+def seen(host: Host) -> Seen:
+    """It as it is now."""
+    boot = host.check_output("cat /proc/sys/kernel/random/boot_id")
+    key = host.check_output("cat /var/lib/ssh/ssh_host_ed25519_key.pub")
+    return Seen(boot, key, int(host.check_output("df --block-size=1M --output=size /var | tail -1")))
+
+
+@pytest.fixture(scope="session")
 def machine(baked: Baked, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """The sealed image, booted for the first time, on a disk of 6 GiB."""
+    """The sealed image, started for the first time: on a disk of 6 GiB, told its name and no more."""
     folder = tmp_path_factory.mktemp("machine")
-    credentials = {"stele.hostname": "host-under-test"}
-    with Machine(baked.disk, folder, credentials, accelerator=baked.accelerator) as machine:
+    with Machine(baked.disk, folder, {"stele.hostname": NAME}, accelerator=baked.accelerator) as machine:
         yield machine
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def host(machine: Machine) -> Host:
-    """Testinfra's view of it."""
+    """Testinfra's view of it, as long as it has been started once."""
+    assert machine.starts == 1, "it was started again already: run these files in the order of their names"
     return machine.host
+
+
+@pytest.fixture(scope="session")
+def site(platform: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A Swarm of one manager."""
+    with swarm(tmp_path_factory.mktemp("swarm"), platform["STELE_REGISTRY"]) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def before(machine: Machine) -> Seen:
+    """What was seen of it before it was started again."""
+    assert machine.starts == 1
+    machine.host.check_output(f"echo kept > {KEPT} && sync")
+    return seen(machine.host)
+
+
+@pytest.fixture(scope="session")
+def again(machine: Machine, before: Seen, site: Site) -> Iterator[Host]:
+    """The machine, started again: with 8 GiB, beside the manager, and told to join its Swarm."""
+    machine.start_again("8G", site.tap, site.credentials)
+    yield machine.host
+    machine.kill()

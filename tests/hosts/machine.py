@@ -1,4 +1,4 @@
-"""A sealed host image that is booted: a machine of its own, reached over SSH and nothing else."""
+"""A sealed host image that is started: a machine of its own, reached over SSH and nothing else."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-import testinfra
+from checks import ssh
+from shell import Shell, ShellError, view
 from testinfra.host import Host
 
-LIMIT = 900  # seconds until SSH answers, or it is off; an emulated processor takes a minute or two
+LIMIT = 900  # seconds until it has started, or is off; an emulated processor takes a minute or two
 SIZE = "6G"  # of its disk
 TAIL = 15  # lines of the console in an error
 
@@ -62,10 +63,12 @@ class Tap:
 
 
 class Machine:
-    """``with Machine(image, folder, credentials) as machine: machine.host.run("true")``.
+    """``with Machine(image, folder, credentials) as machine: machine.host.run("true")``, once it has started.
 
     The image stays as it is: what the machine writes goes to a file of its own in ``folder``.
     """
+
+    host: Host  # testinfra's view of it, over one shell for as long as it runs
 
     def __init__(
         self,
@@ -74,15 +77,16 @@ class Machine:
         credentials: Mapping[str, str] | None = None,
         *,
         accelerator: str,
-        wire: Loopback | Tap | None = None,
         size: str = SIZE,
     ) -> None:
-        self._folder, self._accelerator = folder, accelerator
-        self._wire = wire or Loopback()
+        self._accelerator = accelerator
+        self._wire: Loopback | Tap = Loopback()
+        self.starts = 0
         self.console = folder / "console.log"
         self.key = folder / "key"
         self._disk = folder / "disk.qcow2"
         self._process: subprocess.Popen[bytes] | None = None
+        self._shell: Shell | None = None
         folder.mkdir(parents=True, exist_ok=True)
         _do("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(image), str(self._disk), size)
         _do("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key))
@@ -91,70 +95,67 @@ class Machine:
         )
 
     def __enter__(self) -> Machine:
-        command = [*self._wire.inside, "qemu-system-x86_64", "-accel", self._accelerator, "-m", "1024", "-smp", "2"]
-        command += ["-display", "none", "-drive", f"file={self._disk},if=virtio,format=qcow2,cache=unsafe"]
-        command += ["-serial", f"file:{self.console}"]
+        processors = "2" if self._accelerator == "kvm" else "1"  # as for the build: packer/locals.pkr.hcl
+        command = [*self._wire.inside, "qemu-system-x86_64", "-accel", self._accelerator, "-smp", processors]
+        command += ["-m", "1024", "-display", "none", "-serial", f"file:{self.console}"]
+        command += ["-drive", f"file={self._disk},if=virtio,format=qcow2,cache=unsafe"]
         command += ["-netdev", f"{self._wire.netdev},id=net", "-device", "virtio-net,netdev=net"]
         for name, value in self._credentials.items():
             coded = base64.b64encode(value.encode()).decode()
             command += ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={coded}"]
         self._process = subprocess.Popen(command)
+        self.starts += 1
         try:
             self._await()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.kill()
             raise
         return self
 
-    def reboot(self, size: str) -> None:
-        """Shut it down, give its disk this size, and start it again."""
+    def start_again(self, size: str, wire: Tap, credentials: Mapping[str, str]) -> None:
+        """Shut it down; start it with a disk of this size, on this wire, and told this, too."""
         assert self._process is not None
-        self.ssh("systemctl poweroff")
+        self.host.run("systemctl --no-block poweroff")
         self._process.wait(LIMIT)
+        self.kill()
         _do("qemu-img", "resize", "-q", str(self._disk), size)
+        self._wire = wire
+        self._credentials |= credentials
         self.__enter__()
 
     def _await(self) -> None:
+        """Until it has started whatever it starts: SSH is there early."""
+        words = [*self._wire.inside, *ssh(self._wire.address, self._wire.port, str(self.key), patience=10)]
         deadline = time.monotonic() + LIMIT
         while time.monotonic() < deadline:
             assert self._process is not None
             if self._process.poll() is not None:
                 raise AssertionError(f"QEMU ended with {self._process.returncode}: {self.tail()}")
-            if self.ssh("true").returncode == 0:
+            self._shell = Shell("the machine", words, LIMIT)
+            try:
+                self._shell.run("systemctl is-system-running --wait")
+            except ShellError:
+                self._shell.close()
+                time.sleep(1)
+            else:
+                self.host = view(self._shell)
                 return
-            time.sleep(2)
         raise AssertionError(f"no SSH after {LIMIT} s: {self.tail()}")
 
     def tail(self) -> str:
         """The last lines of the console."""
         return "\n".join(self.console.read_text(errors="replace").splitlines()[-TAIL:]) if self.console.exists() else ""
 
-    def _ssh_options(self) -> list[str]:
-        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=10", "BatchMode=yes"]
-        return [*(word for option in options for word in ("-o", option)), "-i", str(self.key)]
-
-    def ssh(self, command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command on it."""
-        words = [*self._wire.inside, "ssh", "-q", *self._ssh_options(), "-p", str(self._wire.port)]
-        return subprocess.run([*words, f"root@{self._wire.address}", command], capture_output=True, text=True)
-
-    def said(self, command: str) -> str:
-        """What a command prints on it."""
-        done = self.ssh(command)
-        assert done.returncode == 0, f"{command}: {done.stderr}"
-        return done.stdout.strip()
-
-    @property
-    def host(self) -> Host:
-        """Testinfra's view of it, over one SSH connection."""
-        shared = ["-o ControlMaster=auto", f"-o ControlPath={self._folder}/ssh", "-o ControlPersist=60"]
-        extra = " ".join([*self._ssh_options(), *shared])
-        return testinfra.get_host(f"ssh://root@{self._wire.address}:{self._wire.port}", ssh_extra_args=extra)
-
-    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def kill(self) -> None:
+        """Take its power away, if it is on."""
+        if self._shell is not None:
+            self._shell.close()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.kill()
 
 
 def _do(*command: str) -> None:
