@@ -25,7 +25,7 @@ PACKER = Path(__file__).resolve().parents[2] / "packer"
 BAKE = PACKER / "bake"
 sys.path.append(str(PACKER))  # the checks are the build's own
 from tests.hosts.machine import Machine  # noqa: E402
-from tests.hosts.swarm import Site, swarm  # noqa: E402
+from tests.hosts.swarm import Site, cluster  # noqa: E402
 
 VERSION = "901.0.0"
 NAME = "host-under-test"
@@ -113,9 +113,12 @@ def host(machine: Machine) -> Host:
 
 
 @pytest.fixture(scope="session")
-def site(platform: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A Swarm of one manager."""
-    with swarm(tmp_path_factory.mktemp("swarm"), platform["STELE_REGISTRY"]) as site:
+def site(
+    platform: dict[str, str], workspace: Workspace, baked: Baked, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """A cluster of one manager."""
+    folder, image = tmp_path_factory.mktemp("cluster"), baked.entry["folder"].rpartition("/")[2]
+    with cluster(folder, platform["STELE_REGISTRY"], workspace, VERSION, image) as site:
         yield site
 
 
@@ -130,6 +133,6 @@ def before(machine: Machine) -> Seen:
 @pytest.fixture(scope="session")
 def again(machine: Machine, before: Seen, site: Site) -> Iterator[Host]:
     """The machine, started again: with 8 GiB, beside the manager, and told to join its Swarm."""
-    machine.start_again("8G", site.tap, site.credentials)
+    machine.start_again("8G", site.tap, site.credentials(machine))
     yield machine.host
     machine.kill()

@@ -1,5 +1,5 @@
-"""The host in a Swarm: it joins as a worker, serves the sample product's front door, goes on when its engine was
-started again, is drained and removed. Each test goes on where the one before it ended."""
+"""The host in a cluster: it joins by its hook, is taken in over SSH, serves the sample product's front door, goes on when
+its engine was started again, is drained, leaves and is removed. Each test goes on where the one before it ended."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from testinfra.host import Host
 
 from bench.lab.workspace import wait_until
 from tests.hosts.conftest import NAME, Baked
-from tests.hosts.machine import LIMIT
-from tests.hosts.swarm import SLOW, VERSION, Site, running, states, status
+from tests.hosts.machine import LIMIT, Machine
+from tests.hosts.swarm import SLOW, VERSION, Site, running, states
+
+HEALTHY = ["running"] * 4  # an edge and a gate on each host
 
 
 @pytest.fixture(scope="module")
-def edge(site: Site, again: Host, baked: Baked) -> Any:
-    """The service of the front door."""
+def front_door(site: Site, again: Host, baked: Baked) -> list[Any]:
+    """Its services."""
     site.lead_to_registry(again)
     return site.front_door(baked.factory.outputs()["images"]["edge"])
 
@@ -30,38 +32,48 @@ def test_it_joins_as_a_worker_under_its_name(site: Site, again: Host) -> None:
     assert site.node().attrs["Description"]["Hostname"] == NAME
 
 
-def test_a_task_of_the_product_serves_on_it(site: Site, edge: Any) -> None:
-    # A task is running, for Swarm, once its health check has said so: /opt/stele/health ready.
-    wait_until("the front door to be healthy", lambda: states(edge) == {"running"}, LIMIT)
+def test_the_cluster_takes_it_in(site: Site, machine: Machine, again: Host) -> None:
+    node = site.node().id
+    site.cluster.up(hosts=site.hosts(machine))
+    assert (site.node().id, site.label()) == (node, "b")
+
+
+def test_the_product_is_served_on_it(site: Site, front_door: list[Any]) -> None:
+    # A task is running, for Swarm, once its health check has said so.
+    wait_until("the front door to be healthy", lambda: states(front_door) == HEALTHY, LIMIT)
     assert json.loads(site.get("/version")) == VERSION
     assert site.get("/orders/1") == "/orders/1 from behind"  # through the overlay
 
 
-def test_its_engine_started_again_keeps_its_place_in_the_swarm(site: Site, again: Host, edge: Any) -> None:
+def test_its_engine_started_again_keeps_its_place_in_the_swarm(site: Site, again: Host, front_door: list[Any]) -> None:
     place = "docker info --format '{{.Swarm.NodeID}} {{.Swarm.LocalNodeState}}'"
-    before, first = again.check_output(place), running(edge)
+    before, node = again.check_output(place), site.node().id
+    first = running(front_door, node)
     again.check_output("systemctl restart docker")
     # The manager is asked: where the processor is emulated, a client of the host's own engine takes it seconds.
-    wait_until("another task", lambda: running(edge) - first, LIMIT)
+    wait_until("other tasks", lambda: len(running(front_door, node) - first) == len(first), LIMIT)
     assert again.check_output(place) == before
     assert site.get("/orders/2") == "/orders/2 from behind"
 
 
-def test_it_is_drained_leaves_and_is_removed(site: Site, again: Host, edge: Any) -> None:
-    node = site.node()
-    (task,) = running(edge)
-    with ThreadPoolExecutor() as callers:
-        answer = callers.submit(site.get, "/orders/slow")
-        time.sleep(SLOW / 3)
-        node.update(node.attrs["Spec"] | {"Availability": "drain"})
-        assert answer.result() == "/orders/slow from behind"  # the task was let finish what it had begun
-    wait_until("the task to end", lambda: status(edge, task)["State"] != "running", LIMIT)
-    ended = status(edge, task)
-    assert (ended["State"], ended["ContainerStatus"].get("ExitCode", 0)) == ("shutdown", 0)
-    assert again.check_output("docker ps --quiet") == ""
-    assert states(edge) == {"pending"}  # it may go nowhere else
-
-    again.check_output("docker swarm leave")
-    wait_until("the manager to know", lambda: site.node().attrs["Status"]["State"] == "down", LIMIT)
-    site.manager.api.remove_node(node.id)
+def test_it_is_drained_leaves_and_is_removed(site: Site, again: Host, front_door: list[Any]) -> None:
+    """By one `pulumi up` of the cluster, while somebody always waits for an answer from it."""
+    site.cluster.configure(hosts=site.hosts())
+    with ThreadPoolExecutor(2 * SLOW) as callers:
+        up, answers = site.cluster.begin_up(), []
+        while up.process.poll() is None and availability(site) == "active":
+            answers.append(callers.submit(site.get, "/orders/slow"))
+            time.sleep(1)
+        assert up.wait() == 0, up.output()
+        # What was asked before it was drained is answered; whoever comes when the gate has gone is refused.
+        assert [each.result() for each in answers] == ["/orders/slow from behind"] * len(answers)
+    assert "it is drained" in up.output()
     assert site.node() is None
+    assert again.check_output("docker info --format '{{.Swarm.LocalNodeState}}'") == "inactive"
+    assert again.check_output("docker ps --quiet") == ""
+
+
+def availability(site: Site) -> str | None:
+    """Of the host, as the manager sees it; ``pause`` before it is drained."""
+    node = site.node()
+    return node.attrs["Spec"]["Availability"] if node else None
