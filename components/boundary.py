@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -14,6 +15,7 @@ from pulumi.runtime.config import CONFIG, is_config_secret
 from components.cluster_settings import ClusterSettings
 from components.settings import NAME, EnvironmentSettings, ReleaseSettings, SettingsError, parse
 from components.storage_settings import StorageSettings
+from hosts.engine_client import refusal, ssh
 
 STACK_NAME_LENGTH = 20
 RESERVED = "platform"  # the local platform's own rules are in the packet-filter table that this stack's would have
@@ -58,6 +60,10 @@ def _require_engine(host: str) -> None:
         elif kind == "tcp":
             name, _, port = address.rstrip("/").rpartition(":")
             socket.create_connection((name.strip("[]"), int(port)), _ENGINE_PATIENCE).close()
+        elif kind == "ssh":
+            asked = subprocess.run(ssh(host, "true"), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+            if asked.returncode:
+                raise OSError(refusal(host, asked.stderr))
     except (OSError, ValueError) as error:
         stop(
             f"the Docker engine at {host} (DOCKER_HOST) does not answer: {error}; start it (`platform/local up`), or: "

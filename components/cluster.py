@@ -46,9 +46,7 @@ class Cluster(pulumi.ComponentResource):
                 window=settings.window,
                 address=host.address,
                 image=image,
-                peers=tuple(
-                    each.address for each in settings.hosts.values() if each.address and each.role is Role.MANAGER
-                ),
+                peers=_peers(settings, host.role),
             )
             for key, host in settings.hosts.items()
         }
@@ -75,6 +73,12 @@ class Cluster(pulumi.ComponentResource):
             "engine": hosts[first].engine,
         }
         self.register_outputs(self.outputs)
+
+
+def _peers(settings: ClusterSettings, role: Role) -> tuple[str, ...]:
+    """Who may know the cluster: the managers; a manager asks all, since the first in a Swarm is who found nobody."""
+    hosts = (each for each in settings.hosts.values() if Role.MANAGER in (role, each.role))
+    return tuple(each.address for each in hosts if each.address)
 
 
 def _image(settings: ClusterSettings, release: Manifest) -> str:

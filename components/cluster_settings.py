@@ -11,7 +11,7 @@ from typing import Any
 from components.settings import _COMMON, SettingsError, _integer, _json
 from hosts.wanted import Role
 
-ADDRESS = re.compile(r"(?P<user>[a-z_][a-z0-9_-]{0,31})@(?P<ip>\d{1,3}(\.\d{1,3}){3})")
+ADDRESS = re.compile(r"[a-z_][a-z0-9_-]{0,31}@(?P<ip>[0-9.]+)")
 HOST_NAME = re.compile(r"[a-z][a-z0-9-]{0,11}")
 MOST_MANAGERS = 7
 _HOSTS = "a role for each host, e.g. {a: manager, b: worker}, or {a: {role: manager, address: root@10.0.0.5}}"
@@ -54,7 +54,10 @@ def _host(key: str, value: Any) -> HostSettings:
 
 def _is_address(value: object) -> bool:
     found = ADDRESS.fullmatch(value) if isinstance(value, str) else None
-    return found is not None and all(int(part) < 256 for part in found["ip"].split("."))
+    try:
+        return found is not None and not ipaddress.IPv4Address(found["ip"]).is_loopback
+    except ValueError:
+        return False
 
 
 def _hosts(key: str, value: str) -> dict[str, HostSettings]:

@@ -1,9 +1,10 @@
 """``python -m hosts converge | remove | unused``, with a host as JSON on standard input (hosts/wanted.py).
 
 ``converge`` prints where the host is: ``{"address": ..., "engine": DOCKER_HOST, "generation": ...}``; what it printed
-last time is in PULUMI_COMMAND_STDOUT. ``unused`` fails while anything runs on its cluster. Of two at once for one
-cluster of engines of this machine, the second waits. STELE_GIVE_UP=<cluster> in the environment lets
-``remove`` and ``unused`` pass where the managers have no majority any more: whatever is on the hosts is lost.
+last time is in PULUMI_COMMAND_STDOUT. ``unused`` fails while anything runs on its cluster, or a host has data. Of two
+at once for one cluster on this machine, the second waits. STELE_GIVE_UP=<cluster> in the environment lets
+``remove`` and ``unused`` pass where, and only where, the managers have no majority any more: whatever is on the hosts
+is lost.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,12 +44,10 @@ def machines_of(wanted: Wanted) -> Machines:
 
 @contextmanager
 def _alone(wanted: Wanted) -> Iterator[None]:
-    """Engines of this machine are made by one at a time; what is elsewhere, the Swarm decides, without root here."""
-    if wanted.address:
-        yield
-        return
-    ROOT.mkdir(parents=True, exist_ok=True)
-    with (ROOT / f"{wanted.cluster}.lock").open("w") as lock:
+    """One at a time, on this machine: what outlives a `pulumi up` that was killed is waited for by the next."""
+    folder = Path.home() / ".cache/stele/hosts" if wanted.address else ROOT  # what is elsewhere needs no root here
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{wanted.cluster}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -57,6 +57,7 @@ def main(arguments: list[str]) -> int:
     if arguments not in (["converge"], ["remove"], ["unused"]):
         print("usage: python -m hosts converge | remove | unused < host.json", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and sockets of SSH are taken away
     wanted = Wanted.of(sys.stdin.read())
     given_up = os.environ.get("STELE_GIVE_UP") == wanted.cluster
     try:
@@ -69,8 +70,8 @@ def main(arguments: list[str]) -> int:
                     print(json.dumps(where))
                 case "remove":
                     roll.remove(given_up=given_up)
-                case _ if not given_up:
-                    roll.check_unused()
+                case _:
+                    roll.check_unused(given_up=given_up)
     except (HostError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

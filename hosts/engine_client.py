@@ -11,6 +11,7 @@ import atexit
 import json
 import os
 import re
+import select
 import shutil
 import socketserver
 import subprocess
@@ -28,6 +29,8 @@ SSH = "ssh://"
 # A dead host is given up after some 10 s, before the connection and within it.
 _OPTIONS = ("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=3", "ServerAliveCountMax=3", "LogLevel=ERROR")
 _REFUSED = 255  # ssh's own exit status
+UNREACHED = 502  # the HTTP status of an engine behind an SSH that refuses
+_PATIENCE = 5.0  # seconds for a process whose caller has gone
 
 
 @cache
@@ -83,9 +86,23 @@ class _Connection(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         command = ssh(self.server.engine, "docker", "system", "dial-stdio")
-        done = subprocess.run(command, stdin=self.request, stdout=self.request, stderr=subprocess.PIPE, text=True)
-        if done.returncode == _REFUSED:  # said as an engine would say it
-            body = json.dumps({"message": refusal(self.server.engine, done.stderr)}).encode()
-            head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        with subprocess.Popen(
+            command, stdin=self.request, stdout=self.request, stderr=subprocess.PIPE, text=True
+        ) as process:
+            self._await(process)
+            said = process.communicate()[1]
+        if process.returncode == _REFUSED:  # said as an engine would say it
+            body = json.dumps({"message": refusal(self.server.engine, said)}).encode()
+            head = f"HTTP/1.1 {UNREACHED} Bad Gateway\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
             with suppress(OSError):  # nobody waits for it any more
                 self.request.sendall(f"{head}\r\nConnection: close\r\n\r\n".encode() + body)
+
+    def _await(self, process: subprocess.Popen[str]) -> None:
+        """Until it ends, or the caller has gone and it does not: an engine that hangs would keep it."""
+        poller = select.poll()
+        poller.register(self.request, 0)  # tells when both directions are closed
+        while process.poll() is None:
+            if poller.poll(500):
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_PATIENCE)
+                process.kill()

@@ -1,7 +1,8 @@
 """Bring one host of a cluster to what its stack wants, without an outage.
 
 Every step looks at what is there first, so a roll that was killed is continued by the next `pulumi up`, and one that
-was called off is taken back.
+was called off is taken back. What leaves is a node: a machine is told to leave only while it is the node that is meant,
+for its address may be somebody else's by now.
 """
 
 from __future__ import annotations
@@ -10,13 +11,22 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from docker.errors import APIError, DockerException
+from docker.errors import DockerException
 
 from hosts.engine_client import connect
 from hosts.leaving import Leaving, check_unused
 from hosts.machines import Machine, Machines
 from hosts.steps import Steps
-from hosts.swarm_view import ENGINE_LABEL, GENERATION_LABEL, Json, SwarmView, labels_of, state_of
+from hosts.swarm_view import (
+    CLUSTER_LABEL,
+    ENGINE_LABEL,
+    GENERATION_LABEL,
+    IN_NONE,
+    Json,
+    SwarmView,
+    labels_of,
+    state_of,
+)
 from hosts.wanted import HOST_LABEL, HostError, Role, Wanted
 
 PORT = 2377
@@ -35,6 +45,8 @@ class Roll:
         """The wanted host is there and in the Swarm, and no other generation of it is. Raises HostError."""
         with self._telling():
             found = self._machines.find(self._wanted.name, self._wanted.generation)
+            if found is not None:
+                self._check_ours(found)
             self._adopt()
             for old in self._others():
                 self._check_data(old)
@@ -52,13 +64,16 @@ class Roll:
             return machine
 
     def remove(self, *, given_up: bool = False) -> None:
-        """No generation of the host is there any more. Raises HostError, unless the whole cluster is ``given_up``."""
+        """No generation of the host is there any more. Raises HostError. A cluster that is ``given_up`` may be lost."""
         with self._telling():
-            if not given_up:
+            view = self._view()
+            if given_up and not view.decides():
+                self._abandon()
+            elif view.exists():
                 self._adopt()
                 nodes = self._nodes()
-                if nodes and len(nodes) == len(self._view().nodes()):
-                    check_unused(self._steps, self._view())
+                if len(nodes) == len(view.nodes()):
+                    self._dissolve(nodes)
                 else:
                     for node in nodes:
                         self._check_data(node)
@@ -67,10 +82,15 @@ class Roll:
                 if machine.name == self._wanted.name:
                     self._machines.take_away(machine)
 
-    def check_unused(self) -> None:
-        """Nothing runs on the cluster. Raises HostError."""
+    def check_unused(self, *, given_up: bool = False) -> None:
+        """Nothing runs on the cluster, and none of its hosts has data. Raises HostError, or not: as :meth:`remove`."""
         with self._telling():
-            check_unused(self._steps, self._view())
+            view = self._view()
+            if given_up and not view.decides():
+                return
+            check_unused(self._steps, view)
+            for node in view.nodes() if view.exists() else []:
+                self._check_data(node)
 
     # -- what is there ------------------------------------------------------------------------------------------------
 
@@ -88,14 +108,15 @@ class Roll:
         return [node for node in self._nodes() if labels_of(node).get(GENERATION_LABEL) != self._wanted.generation]
 
     def _adopt(self) -> None:
-        """A host that was killed between joining and being labelled is labelled now."""
+        """The wanted machine is labelled as what it is; another that was killed before that, as what it was."""
         for machine in self._machines.all():
             if machine.name != self._wanted.name:
                 continue
             with suppress(DockerException, OSError):
                 identity = state_of(machine.engine).get("NodeID")
                 node = self._view().node(identity) if identity else None
-                if node is not None and labels_of(node).get(HOST_LABEL) in {None, machine.name}:
+                allowed = {None, machine.name} if machine.generation == self._wanted.generation else {None}
+                if node is not None and labels_of(node).get(HOST_LABEL) in allowed:
                     self._label(node, machine)
 
     def _label(self, node: Json, machine: Machine) -> None:
@@ -110,6 +131,30 @@ class Roll:
             return None
         return Machine(labels[HOST_LABEL], labels[GENERATION_LABEL], node["Status"]["Addr"], labels[ENGINE_LABEL])
 
+    def _check_ours(self, machine: Machine) -> None:
+        """A machine that is in a Swarm is in this one, and this host of it. Raises HostError."""
+        state = self._awake(machine)
+        if state["LocalNodeState"] != "active":
+            return
+        view = self._view()
+        node = view.node(str(state["NodeID"])) if view.exists() else None
+        if node is None:
+            raise HostError(
+                f"{machine.address} is in another Swarm: if nobody needs it: docker -H {machine.engine} swarm leave -f"
+            )
+        owner = labels_of(node).get(HOST_LABEL, machine.name)
+        if owner != machine.name:
+            raise HostError(f"{machine.address} is host {owner} of this cluster: each host needs a machine of its own")
+
+    def _awake(self, machine: Machine) -> Json:
+        """What its engine says of its Swarm, once it has found it again. Raises HostError where it is locked."""
+        state: Json = self._steps.until(
+            "its engine finds its Swarm again", lambda: _unless_pending(state_of(machine.engine))
+        )
+        if state["LocalNodeState"] == "locked":
+            raise HostError(f"its Swarm is locked: docker -H {machine.engine} swarm unlock")
+        return state
+
     # -- a host comes -------------------------------------------------------------------------------------------------
 
     def _new(self) -> Machine:
@@ -123,37 +168,28 @@ class Roll:
         return self._machines.bring_up(self._wanted)
 
     def _join(self, machine: Machine) -> None:
-        state = state_of(machine.engine)["LocalNodeState"]
-        if state == "active":
-            self._check_ours(machine)
+        state = self._awake(machine)
+        if state["LocalNodeState"] == "active":
             return
-        if state not in {"inactive", ""}:  # its Swarm is lost to it
-            self._leave(machine)
+        others = self._view().without(machine.engine)
+        if state["LocalNodeState"] not in IN_NONE:
+            if not others.exists() or others.node(str(state.get("NodeID", ""))) is not None:
+                raise HostError(f"its engine is not in its Swarm: {state['LocalNodeState']} {state.get('Error', '')}")
+            connect(machine.engine, 60).swarm.leave(force=True)  # the Swarm has forgotten it
         self._steps.begin("joins")
         self._is_new = True
-        swarm, others = connect(machine.engine, 60).swarm, self._view().without(machine.engine)
+        swarm = connect(machine.engine, 60).swarm
         try:
             if others.exists():
                 token = others.tokens()[self._wanted.role]
                 addresses = [f"{node['ManagerStatus']['Addr'].rpartition(':')[0]}:{PORT}" for node in others.managers()]
                 swarm.join(addresses, token, listen_addr=f"0.0.0.0:{PORT}", advertise_addr=machine.address)
             else:
-                swarm.init(advertise_addr=machine.address, listen_addr=f"0.0.0.0:{PORT}")
+                labels = {CLUSTER_LABEL: self._wanted.cluster}
+                swarm.init(advertise_addr=machine.address, listen_addr=f"0.0.0.0:{PORT}", labels=labels)
         except (DockerException, OSError) as error:
             self._undo(machine)
             raise self._steps.error(error) from error
-
-    def _check_ours(self, machine: Machine) -> None:
-        """A machine that is in a Swarm is in this one, and this host of it. Raises HostError."""
-        others = self._view().without(machine.engine)
-        node = (others if others.exists() else self._view()).node(str(state_of(machine.engine)["NodeID"]))
-        if node is None:
-            raise HostError(
-                f"{machine.address} is in another Swarm: if nobody needs it: docker -H {machine.engine} swarm leave -f"
-            )
-        owner = labels_of(node).get(HOST_LABEL, machine.name)
-        if owner != machine.name:
-            raise HostError(f"{machine.address} is host {owner} of this cluster: each host needs a machine of its own")
 
     def _ready(self, machine: Machine) -> Json:
         """The new node, once the managers see it ready, with the labels that say whose it is."""
@@ -188,10 +224,11 @@ class Roll:
         return node
 
     def _settle(self, node: Json) -> None:
-        """What a roll that was called off had doubled is as before, and no dead twin is known."""
-        self._leaving(node).restore()
+        """What a roll that was called off had doubled is as before; a twin is forgotten, whose machine this one was."""
+        Leaving(self._steps, self._view(), node).restore()
         for twin in self._nodes():
-            if twin["ID"] != node["ID"] and twin["Status"]["State"] == "down":
+            if twin["ID"] != node["ID"]:
+                self._leaving(twin).check_majority()
                 self._leaving(twin).forget()
 
     def _undo(self, machine: Machine) -> None:
@@ -202,7 +239,7 @@ class Roll:
             view = self._view().without(machine.engine)
             if identity and (node := view.node(identity)) is not None:
                 Leaving(self._steps, view, node).demote()  # or the others would count it as a manager that is lost
-            self._leave(machine)
+            self._leave(machine, identity)
             if identity:
                 view.remove_node(identity)
         self._machines.take_away(machine)
@@ -211,18 +248,32 @@ class Roll:
 
     def _leaving(self, node: Json) -> Leaving:
         machine, view = self._machine_of(node), self._view()
-        return Leaving(self._steps, view.without(machine.engine) if machine else view, node)
+        return Leaving(self._steps, view.without(machine.engine) if machine and self._is(machine, node) else view, node)
+
+    def _is(self, machine: Machine, node: Json) -> bool:
+        """Whether a machine is that node, as far as it says."""
+        try:
+            return bool(state_of(machine.engine).get("NodeID") == node["ID"])
+        except (DockerException, OSError):
+            return True  # nobody knows, and it is not asked anything
 
     def _check_data(self, node: Json) -> None:
         """What is on a host alone cannot be left behind. Before anything is changed. Raises HostError."""
         machine = self._machine_of(node)
-        if machine is None or node["Status"]["State"] != "ready":
+        if machine is None:
             return
-        volumes = connect(machine.engine).volumes.list()
+        try:
+            if state_of(machine.engine).get("NodeID") != node["ID"]:
+                return
+            volumes = connect(machine.engine).volumes.list()
+        except (DockerException, OSError):
+            if node["Status"]["State"] == "down":
+                return  # it is lost, and what it had
+            raise  # silence is no answer
         named = [each.name for each in volumes if not re.fullmatch(r"[0-9a-f]{64}", each.name)]
         if named:
             raise HostError(
-                f"host {self._wanted.name}: it alone has volume {named[0]}: move that data first (docs/hosts.md), or, "
+                f"host {machine.name}: it alone has volume {named[0]}: move that data first (docs/hosts.md), or, "
                 f"if nobody needs it: docker -H {machine.engine} volume rm {named[0]}"
             )
 
@@ -230,23 +281,54 @@ class Roll:
         """A host leaves, and its machine is taken away."""
         leaving, machine = self._leaving(node), self._machine_of(node)
         leaving.check_majority()
-        if node["Status"]["State"] == "ready":
+        alive = self._state(node) != "down"
+        if alive:
             leaving.empty()
         self._steps.begin(f"{labels_of(node).get(GENERATION_LABEL, '')} leaves")
         if machine is not None:
             leaving.demote()
-            with suppress(DockerException, OSError):  # it may be dead
-                self._leave(machine)
+            try:
+                self._leave(machine, node["ID"])
+            except (DockerException, OSError):
+                if alive:
+                    raise
         leaving.forget()
         if machine is not None:
             self._machines.take_away(machine)
 
-    def _leave(self, machine: Machine) -> None:
-        try:
+    def _state(self, node: Json) -> str:
+        """``ready`` or ``down``. After a change of leaders nobody knows for a while."""
+        view = self._view()
+
+        def state() -> str | None:
+            found = view.node(node["ID"])
+            known = found["Status"]["State"] if found else "down"
+            return known if known in {"ready", "down"} else None
+
+        return str(self._steps.until("the managers know whether it is there", state))
+
+    def _dissolve(self, nodes: Sequence[Json]) -> None:
+        """The last host goes, and the Swarm with it."""
+        check_unused(self._steps, self._view())
+        for node in nodes:
+            self._check_data(node)
+        for node in nodes:
+            if (machine := self._machine_of(node)) is not None and self._state(node) != "down":
+                self._leave(machine, node["ID"])
+
+    def _abandon(self) -> None:
+        """A machine of a Swarm without a majority leaves. One that is in another by now stays there."""
+        for machine in self._machines.all():
+            if machine.name == self._wanted.name:
+                with suppress(DockerException, OSError):
+                    state = state_of(machine.engine)
+                    if state["LocalNodeState"] not in IN_NONE and not state.get("Cluster"):
+                        self._leave(machine, str(state["NodeID"]))
+
+    def _leave(self, machine: Machine, identity: str) -> None:
+        """The machine leaves its Swarm, if it is that node of it. Raises DockerException or OSError."""
+        if (state := state_of(machine.engine)).get("NodeID") == identity and state["LocalNodeState"] not in IN_NONE:
             connect(machine.engine, 60).swarm.leave(force=True)
-        except APIError as error:
-            if error.status_code != 503:  # it is in none
-                raise
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -258,3 +340,8 @@ class Roll:
             said = "".join(f"\n  {self._wanted.name} | {line}" for line in self._last_words or own)
             told = f"{self._steps.error(error)}{'. Last lines of its console:' + said if said else ''}"
             raise HostError(told) from error
+
+
+def _unless_pending(state: Json) -> Json | None:
+    """A host that was just started finds its Swarm again by itself."""
+    return None if state["LocalNodeState"] == "pending" else state

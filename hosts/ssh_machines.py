@@ -7,34 +7,46 @@ off. To patch one, boot another one with the new image and put that one's addres
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+
+from docker.errors import DockerException
 
 from hosts.engine_client import SSH, refusal, ssh
 from hosts.machines import Machine
+from hosts.swarm_view import cluster_of, state_of
 from hosts.wanted import HostError, Wanted
 
+PATIENCE = 60  # seconds for a command
 _ASK = '. /etc/os-release; echo "${IMAGE_VERSION:-none}"; docker version --format "{{.Server.Version}}"'
 
 
 class SshMachines:
-    """The wanted one, the one that the host was ``before`` this update, and managers that may know the cluster."""
+    """The wanted one, the one that the host was ``before`` this update, and those that may know the cluster."""
 
     def __init__(self, wanted: Wanted, before: Machine | None) -> None:
-        self._wanted, self._before = wanted, before
+        self._wanted = wanted
         self._own = _machine(wanted.name, wanted.generation, wanted.address)
+        self._before = [] if before is None else [before]
+        self._peers = [_machine("", "", peer) for peer in wanted.peers]
 
     def all(self) -> Sequence[Machine]:
         """The wanted one first, then those that may know its cluster."""
-        others = [self._before] if self._before is not None else []
-        others += [_machine("", "", peer) for peer in self._wanted.peers]
-        by_engine = {each.engine: each for each in [*reversed(others), self._own]}
-        return [self._own, *(each for each in reversed(by_engine.values()) if each != self._own)]
+        return self._all
+
+    @cached_property
+    def _all(self) -> list[Machine]:
+        told = _once_each([self._own, *self._before, *self._peers])
+        # Settings name the hosts that will be. Who is in a Swarm knows its managers of today.
+        return _once_each([*told, *(manager for each in told for manager in _managers(each))])
 
     def find(self, name: str, generation: str) -> Machine | None:
-        """The wanted one, when it is what it should be. Raises HostError."""
+        """The wanted one, when it is what it should be, and no peer is somebody else's. Raises HostError."""
         if (name, generation) != (self._own.name, self._own.generation):
             return None
-        self._check()
+        self._check_image()
+        for machine in _once_each([self._own, *self._peers]):
+            self._check_cluster(machine)
         return self._own
 
     def bring_up(self, wanted: Wanted) -> Machine:
@@ -42,8 +54,7 @@ class SshMachines:
         raise HostError(f"{wanted.address} is off: its operator boots it")
 
     def take_away(self, machine: Machine) -> None:
-        """It leaves the cluster, if it answers and has not yet; its operator switches it off."""
-        _run(machine, "docker swarm leave --force")
+        """Its operator switches it off, or gives it other work."""
 
     def console(self, name: str, generation: str) -> Sequence[str]:
         """The last lines of its journal; nothing when it does not answer."""
@@ -51,9 +62,9 @@ class SshMachines:
             return []
         return _run(self._own, "journalctl --boot --lines 15 --output cat --no-pager").stdout.splitlines()
 
-    def _check(self) -> None:
+    def _check_image(self) -> None:
         """It answers and runs the image. Raises HostError."""
-        address, image = self._wanted.address, self._wanted.image
+        address, image, wanted = self._wanted.address, self._wanted.image, self._wanted
         asked = _run(self._own, _ASK)
         said = asked.stdout.splitlines()
         if asked.returncode == 255 or not said:
@@ -64,17 +75,52 @@ class SshMachines:
         if said[0] != image:
             raise HostError(
                 f"{address} runs host image {said[0]}, the release has {image}: boot a machine with that one, and "
-                f"pulumi config set --path hosts.{self._wanted.name}.address root@<its address>"
+                f"pulumi config set --path hosts.{wanted.name}.address root@<its address> -s {wanted.cluster}"
             )
         if asked.returncode:
             raise HostError(f"the engine of {address} does not answer: {asked.stderr.strip()}")
+
+    def _check_cluster(self, machine: Machine) -> None:
+        """If it manages a Swarm, then this cluster's. Raises HostError."""
+        try:
+            state = state_of(machine.engine)
+        except (DockerException, OSError):
+            return  # who is needed will be missed
+        if state.get("Cluster") and (owner := cluster_of(state)) != self._wanted.cluster:
+            whose = f"of cluster {owner}" if owner else "that is no cluster of a stack"
+            raise HostError(
+                f"{machine.address} manages a Swarm {whose}, not of {self._wanted.cluster}: another address?"
+            )
 
 
 def _machine(name: str, generation: str, address: str) -> Machine:
     return Machine(name, generation, address.rpartition("@")[2], f"{SSH}{address}")
 
 
+def _once_each(machines: Iterable[Machine]) -> list[Machine]:
+    """By their engines; the first of two stays."""
+    found: dict[str, Machine] = {}
+    for each in machines:
+        found.setdefault(each.engine, each)
+    return list(found.values())
+
+
+def _managers(machine: Machine) -> Iterator[Machine]:
+    """Of the Swarm that a machine is in."""
+    user = machine.engine.removeprefix(SSH).rpartition("@")[0]
+    try:
+        managers = state_of(machine.engine).get("RemoteManagers") or []
+    except (DockerException, OSError):
+        return
+    for each in managers:
+        yield _machine("", "", f"{user}@{each['Addr'].rpartition(':')[0]}")
+
+
 def _run(machine: Machine, command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ssh(machine.engine, command), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+    words = ssh(machine.engine, command)
+    try:
+        return subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(words, 255, "", f"no answer within {PATIENCE} s")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from docker.errors import DockerException
@@ -21,7 +22,8 @@ class Steps:
     def begin(self, step: str) -> None:
         """Say what is done now."""
         self._step = step
-        print(f"host {self.host}: {step}", file=sys.stderr, flush=True)
+        with suppress(OSError):  # whoever listened was killed: what has begun is brought to its end all the same
+            print(f"host {self.host}: {step}", file=sys.stderr, flush=True)
 
     def error(self, reason: object) -> HostError:
         """What to raise when this step fails."""

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 import docker
 from docker.errors import APIError, DockerException
 
-from hosts.engine_client import connect
+from hosts.engine_client import UNREACHED, connect
 from hosts.wanted import HostError, Role
 
+CLUSTER_LABEL = "stele.cluster"  # of a Swarm: whose it is
 GENERATION_LABEL = "stele.generation"
 ENGINE_LABEL = "stele.engine"  # of a node: its DOCKER_HOST
 STACK_LABEL = "stele.stack"  # of a service: whose it is (components/swarm.py sets it)
@@ -23,6 +24,10 @@ PATIENCE = 60  # seconds in which a Swarm finds a new leader, at the latest
 HEARTBEAT = 4  # seconds: a node counts as lost after three without one, where Swarm's own default makes it 15 s
 TRIES = 20  # to change what somebody else changes too
 DONE = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
+
+IN_NONE = {"inactive", ""}  # states of an engine that is in no Swarm
+_failed: dict[str, float] = {}  # when an engine did not answer
+_managing: set[tuple[str, str]] = set()  # clusters, and engines that were seen to be managers of them
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -40,17 +45,31 @@ class SwarmView:
         self._cluster, self._engines = cluster, list(engines)
 
     def exists(self) -> bool:
-        """Whether any of the engines is in a Swarm. HostError where nobody can tell: silence is no answer."""
+        """Whether any of the engines is in the Swarm. HostError where nobody can tell: silence is no answer."""
         silent = []
-        for engine in self._engines:
+        for engine in _likeliest(self._engines):
             try:
-                if state_of(engine)["LocalNodeState"] not in {"inactive", ""}:
+                state = state_of(engine)
+            except (DockerException, OSError) as error:
+                _failed[engine] = time.monotonic()
+                silent.append(f"{engine} ({' '.join(str(error).split())})")
+            else:
+                if state["LocalNodeState"] not in IN_NONE and not self._is_foreign(engine, state):
                     return True
-            except (DockerException, OSError):
-                silent.append(engine)
         if silent:
-            raise HostError(f"{', '.join(silent)} may have a Swarm, and does not answer: {self._mend()}")
+            raise HostError(f"who may have the Swarm does not answer: {', '.join(silent)}: {self._mend()}")
         return False
+
+    def decides(self) -> bool:
+        """Whether its managers have a majority."""
+        return self._once(lambda api: api.nodes())[0]
+
+    def _is_foreign(self, engine: str, state: Json) -> bool:
+        """Whether this is a manager of another cluster's Swarm. Engines of this machine once had no such label."""
+        if not state.get("Cluster"):  # a worker, or a manager without a leader
+            return False
+        cluster = cluster_of(state)
+        return cluster != self._cluster and not (cluster is None and engine.startswith("unix://"))
 
     def _mend(self) -> str:
         cluster = self._cluster
@@ -58,20 +77,43 @@ class SwarmView:
 
     def ask(self, what: Callable[[Any], T]) -> T:
         """Ask a manager; another one when it is gone, and again while they choose a leader. Raises HostError."""
-        deadline, last = time.monotonic() + PATIENCE, "none is known"
+        deadline = time.monotonic() + PATIENCE
         while True:
-            for engine in list(self._engines):
-                try:
-                    return what(connect(engine).api)
-                except APIError as error:
-                    if error.status_code not in {500, 503}:  # of no leader, of no manager
-                        raise
-                    last = f"{engine}: {' '.join(str(error.explanation).split())}"
-                except (DockerException, OSError) as error:
-                    last = f"{engine}: {' '.join(str(error).split())}"
+            answered, answer, why = self._once(what)
+            if answered:
+                return answer  # type: ignore[return-value]
             if time.monotonic() > deadline:
-                raise HostError(f"no manager of cluster {self._cluster} answers ({last}): {self._mend()}")
+                raise HostError(f"no manager of cluster {self._cluster} answers ({why}): {self._mend()}")
             time.sleep(0.5)
+
+    def _once(self, what: Callable[[Any], T]) -> tuple[bool, T | None, str]:
+        """Whether a manager answered, what, and why the last one did not."""
+        why = "none is known"
+        for engine in _likeliest(self._engines):
+            try:
+                if not self._manages(engine):
+                    why = f"{engine} does not manage it"
+                    continue
+                return True, what(connect(engine).api), ""
+            except APIError as error:
+                if error.status_code not in {500, UNREACHED, 503}:  # of no leader, over no SSH, of no manager
+                    raise
+                why = f"{engine}: {' '.join(str(error.explanation).split())}"
+            except (DockerException, OSError) as error:
+                why = f"{engine}: {' '.join(str(error).split())}"
+            _failed[engine] = time.monotonic()
+        return False, None, why
+
+    def _manages(self, engine: str) -> bool:
+        """Whether this engine is a manager of this cluster's Swarm."""
+        if (self._cluster, engine) in _managing:
+            return True
+        state = state_of(engine)
+        if not state.get("ControlAvailable") or self._is_foreign(engine, state):
+            return False
+        if cluster_of(state) == self._cluster:
+            _managing.add((self._cluster, engine))
+        return True
 
     def without(self, engine: str) -> SwarmView:
         """The same view, asked of others."""
@@ -152,9 +194,13 @@ class SwarmView:
 
     # -- services -----------------------------------------------------------------------------------------------------
 
+    def all_services(self) -> list[Json]:
+        """Every service."""
+        return list(self.ask(lambda api: api.services()))
+
     def services(self) -> list[Json]:
         """Every service that has a number of replicas."""
-        return [each for each in self.ask(lambda api: api.services()) if "Replicated" in each["Spec"]["Mode"]]
+        return [each for each in self.all_services() if "Replicated" in each["Spec"]["Mode"]]
 
     def tasks(self, **filters: str) -> list[Json]:
         """Tasks by ``node`` or ``service``."""
@@ -174,12 +220,28 @@ class SwarmView:
         self._change(find, lambda spec: spec["Mode"]["Replicated"].update(Replicas=replicas), write)
 
     def tune(self) -> None:
-        """Let the Swarm notice a lost node sooner."""
+        """Let the Swarm notice a lost node sooner, and say whose it is."""
+
+        def change(spec: Json) -> None:
+            spec["Dispatcher"].update(HeartbeatPeriod=HEARTBEAT * 1_000_000_000)
+            spec["Labels"] = (spec.get("Labels") or {}) | {CLUSTER_LABEL: self._cluster}
+
         self._change(
             lambda api: api.inspect_swarm(),
-            lambda spec: spec["Dispatcher"].update(HeartbeatPeriod=HEARTBEAT * 1_000_000_000),
+            change,
             lambda api, version, spec: api.update_swarm(version, swarm_spec=spec),
         )
+
+
+def _likeliest(engines: Sequence[str]) -> list[str]:
+    """Those that answered last time first: one that is dead takes seconds to find out about."""
+    return sorted(engines, key=lambda engine: _failed.get(engine, 0.0))
+
+
+def cluster_of(state: Json) -> str | None:
+    """Whose Swarm an engine manages, by what it says of it; None where no Stele made it."""
+    labels = ((state.get("Cluster") or {}).get("Spec") or {}).get("Labels") or {}
+    return labels.get(CLUSTER_LABEL)
 
 
 def labels_of(node: Json) -> dict[str, str]:

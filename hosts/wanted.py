@@ -28,7 +28,7 @@ class Wanted:
 
     ``generation`` names its content: another one is another machine. ``address``: ``USER@IP`` of one that is reached
     over SSH; empty for an engine in a name space of this machine, in ``subnet``. ``image``: the IMAGE_VERSION that its
-    os-release must say. ``peers``: addresses of managers, which may know the cluster. ``window``: seconds for a step.
+    os-release must say. ``peers``: addresses of hosts that may know the cluster. ``window``: seconds for a step.
     """
 
     cluster: str
@@ -49,4 +49,4 @@ class Wanted:
     def of(text: str) -> Wanted:
         """From the plain form."""
         plain: Mapping[str, Any] = json.loads(text)
-        return Wanted(**dict(plain) | {"role": Role(plain["role"]), "peers": tuple(plain["peers"])})
+        return Wanted(**dict(plain) | {"role": Role(plain["role"]), "peers": tuple(plain.get("peers", ()))})

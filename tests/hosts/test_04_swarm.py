@@ -1,4 +1,4 @@
-"""The host in a cluster: it joins by its hook, is taken in over SSH, serves the sample product's front door, goes on when
+"""The host in a cluster: it joins by its hook, is taken in over SSH, serves the product's front door, goes on when
 its engine was started again, is drained, leaves and is removed. Each test goes on where the one before it ended."""
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def test_a_host_over_ssh_is_told_its_image_and_who_knows_the_cluster(
 ) -> None:
     told = wanted(cluster(version="2.0.0", hosts=REMOTE)[0])
     assert {name: (host.address, host.image, host.peers) for name, host in told.items()} == {
-        "a": ("root@10.0.0.1", "abc", ("root@10.0.0.1",)),
+        "a": ("root@10.0.0.1", "abc", ("root@10.0.0.1", "root@10.0.0.2")),
         "b": ("root@10.0.0.2", "abc", ("root@10.0.0.1",)),
     }
 
@@ -133,6 +133,8 @@ def test_hosts_over_ssh_need_a_host_image(
             "stele:hosts.a.address: 'root@db1' is not allowed; allowed: USER@IP, where SSH lets you in",
         ),
         ({"hosts": {"a": REMOTE["a"] | {"address": "root@10.0.0.256"}}}, "stele:hosts.a.address: 'root@10.0.0.256' is"),
+        ({"hosts": {"a": REMOTE["a"] | {"address": "root@010.0.0.1"}}}, "stele:hosts.a.address: 'root@010.0.0.1' is"),
+        ({"hosts": {"a": REMOTE["a"] | {"address": "root@127.0.0.1"}}}, "stele:hosts.a.address: 'root@127.0.0.1' is"),
         (
             {"hosts": {"a": REMOTE["a"], "b": REMOTE["b"] | {"address": "me@10.0.0.1"}}},
             "stele:hosts: '10.0.0.1' is not allowed; allowed: an address of its own for each host",

@@ -13,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from bridge.errors import PluginError
 #: The newest version of the Engine API whose answers were compared with the recordings.
 NEWEST = (1, 47)
 CONNECT_SECONDS = 10.0
+#: Calls over SSH at once, each with a login of its own: servers refuse some of more than ten (`MaxStartups`).
+LOGINS = 8
 #: An engine that answers nothing for this long is broken: the longest ordinary call (creating a service whose image
 #: must be resolved in a registry) takes a few seconds.
 ANSWER_SECONDS = 120.0
@@ -117,6 +120,7 @@ class Engine:
         self.settings = settings
         self._version = ""
         self._lock = threading.Lock()
+        self._logins = threading.BoundedSemaphore(LOGINS)
 
     def get(self, path: str, timeout: float = ANSWER_SECONDS, **query: Any) -> Any:
         """GET; the decoded answer."""
@@ -171,6 +175,19 @@ class Engine:
         self, method: str, target: str, body: Any, headers: dict[str, str], timeout: float
     ) -> tuple[int, bytes, dict[str, str]]:
         connection = self._connect()
+        logins = self._logins if isinstance(connection, _SshConnection) else nullcontext()
+        with logins:
+            return self._exchange_over(connection, method, target, body, headers, timeout)
+
+    def _exchange_over(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        target: str,
+        body: Any,
+        headers: dict[str, str],
+        timeout: float,
+    ) -> tuple[int, bytes, dict[str, str]]:
         try:
             connection.connect()
             connection.sock.settimeout(timeout)
