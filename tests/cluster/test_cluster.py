@@ -125,8 +125,8 @@ def test_a_lost_host_is_hardly_noticed(site: Site, which: str, lost_before: set[
 
 
 def in_flight(latencies: list[tuple[float, float]], lost: float) -> int:
-    """Requests that were on their way when the host was lost, or came until the balancer had seen it."""
-    moment, interval = lost - time.time() + time.monotonic(), CHECK_INTERVAL * FALL
+    """Requests that were on their way when the host was lost, or came within one interval of the balancer's checks."""
+    moment, interval = lost - time.time() + time.monotonic(), CHECK_INTERVAL
     waiting = sum(1 for due, took in latencies if due <= moment <= due + took)
     return min(waiting, CONNECTIONS) + sum(1 for due, _ in latencies if moment < due <= moment + interval)
 
