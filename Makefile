@@ -31,11 +31,12 @@ env: ## Print the shell variables that make plain `pulumi` work, for eval
 
 # Lanes of `make test`, side by side: one alone leaves the processors idle while it waits. `aside`: whatever is in none.
 # `alone` comes after them: what may fail no request on two processors gets both.
-LANES = stacks backups aside
+LANES = stacks backups hosts aside
 stacks = conformance images integration storage
-backups = backup azure hosts
+backups = backup azure
+hosts = ssh hosts
 alone = cluster
-aside = $(filter-out $(stacks) $(backups) $(alone) __pycache__,$(notdir $(patsubst %/,%,$(wildcard tests/*/))))
+aside = $(filter-out $(stacks) $(backups) $(hosts) $(alone) __pycache__,$(notdir $(patsubst %/,%,$(wildcard tests/*/))))
 
 .PHONY: test
 test: ## Run every test and check, from nothing

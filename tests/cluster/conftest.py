@@ -24,7 +24,7 @@ PREFIX = "10.83.7"
 HOSTS = ("a", "b", "c")
 RUNTIMES = ["edge", "intake", "ledger", "broker", "database"]
 CONNECTIONS = 48
-RATE = float(os.environ.get("STELE_RATE", "15"))  # requests a second: what two processors do beside other lanes
+RATE = float(os.environ.get("STELE_RATE", "15"))  # requests a second: two processors run all of it
 WINDOW = 240  # seconds: two processors start everything that a host had
 
 

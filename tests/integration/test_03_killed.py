@@ -23,7 +23,7 @@ from bench.lab.door import Caller, Door
 from bench.lab.swarm import Running, Swarm
 from bench.lab.workspace import SECRETS, Stack, Up, Workspace
 
-POINTS = int(os.environ.get("STELE_KILL_POINTS", "8"))  # and two kills of a first `up`, two of a `destroy`
+POINTS = int(os.environ.get("STELE_KILL_POINTS", "4"))  # and two kills of a first `up`, two of a `destroy`
 PORT = 18078
 URL = f"http://127.0.0.1:{PORT}"
 VERSION = "900.0.0"
