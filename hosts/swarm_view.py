@@ -26,7 +26,7 @@ TRIES = 20  # to change what somebody else changes too
 DONE = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
 
 IN_NONE = {"inactive", ""}  # states of an engine that is in no Swarm
-_failed: dict[str, float] = {}  # when an engine did not answer
+_failed: dict[str, float] = {}  # when an engine did not answer, or not as a manager
 _managing: set[tuple[str, str]] = set()  # clusters, and engines that were seen to be managers of them
 
 Json = dict[str, Any]
@@ -91,10 +91,9 @@ class SwarmView:
         why = "none is known"
         for engine in _likeliest(self._engines):
             try:
-                if not self._manages(engine):
-                    why = f"{engine} does not manage it"
-                    continue
-                return True, what(connect(engine).api), ""
+                if self._manages(engine):
+                    return True, what(connect(engine).api), ""
+                why = f"{engine} does not manage it"
             except APIError as error:
                 if error.status_code not in {500, UNREACHED, 503}:  # of no leader, over no SSH, of no manager
                     raise
