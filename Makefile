@@ -20,7 +20,7 @@ dev: ## Set up everything: toolchain, platform, release 1.0.0, the dev stack. Sa
 	$(WITH_ENV)
 	for stack in vendor-storage dev-storage release dev; do
 		pulumi stack --stack "$$stack" >/dev/null 2>&1 || pulumi stack init "$$stack" --no-select
-		.venv/bin/python commands/recover.py "$$stack"
+		.venv/bin/python -m commands.recover "$$stack"
 	done
 	.venv/bin/python commands/summary.py dev
 
@@ -111,7 +111,7 @@ recover: ## Mend a stack after a killed `pulumi up`: make recover STACK=dev
 	fi
 	$(WITH_ENV)
 	eval "$$chosen"
-	.venv/bin/python commands/recover.py \
+	.venv/bin/python -m commands.recover \
 		$(if $(CANCELLED),$(if $(filter yes,$(CANCELLED)),--cancelled,$(error CANCELLED=$(CANCELLED): allowed is yes))) \
 		$(if $(UP),$(if $(filter no,$(UP)),--no-up,$(error UP=$(UP): allowed is no))) \
 		$(or $(STACK),$(error make recover needs a stack: make recover STACK=dev))

@@ -214,7 +214,7 @@ class Stack:
 
     def recover(self, *more: str) -> subprocess.CompletedProcess[str]:
         """What `make recover` calls."""
-        command = [f"{CHECKOUT}/.venv/bin/python", "commands/recover.py", self.name, *more]
+        command = [f"{CHECKOUT}/.venv/bin/python", "-m", "commands.recover", self.name, *more]
         env, folder = self.workspace.env, self.workspace.folder
         return ground.run(*command, env=env, cwd=folder, check=False, limit=UP_LIMIT)
 
