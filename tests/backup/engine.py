@@ -14,7 +14,7 @@ import docker
 from docker.errors import APIError, NotFound
 from docker.types import Mount
 
-LIMIT = 120  # seconds for anything to become ready; on a busy machine a JVM takes many
+LIMIT = 300  # seconds for anything to become ready; on a busy machine a JVM takes many
 
 
 class Refused(AssertionError):

@@ -88,7 +88,7 @@ class Site:
     def run_once(self, name: str, runtime: str, mounts: list[Mount], *command: str, **more: Any) -> str:
         """What a container that runs nothing but this prints. Raises Refused when it fails."""
         box = self._container(name, runtime, mounts, entrypoint=list(command), **more)
-        code, said = box.container.wait(timeout=300)["StatusCode"], box.log()
+        code, said = box.container.wait(timeout=1800)["StatusCode"], box.log()
         box.container.remove()
         if code:
             raise Refused(f"{command}: {said}")
@@ -243,7 +243,7 @@ def loaded(box: Box, before: int = 0) -> dict[str, Any]:
     def over() -> bool:
         return len(outcomes(box)) > before or not box.running()
 
-    wait_until("the load", over, limit=300)
+    wait_until("the load", over, limit=900)
     if len(found := outcomes(box)) <= before:
         raise Refused(box.log().splitlines()[-1] if box.log() else "no word")
     if not found[before].startswith("loaded: "):

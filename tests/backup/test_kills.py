@@ -168,12 +168,12 @@ def cut_off(site: Site, victim: str, moment: float) -> bool:
     if victim == "store":
         site.account.gateway.kill()
         try:
-            wait_until("a reason or success", lambda: outcomes(runner), runner, limit=300)  # after every retry
+            wait_until("a reason or success", lambda: outcomes(runner), runner, limit=900)  # after every retry
         finally:
             site.account.gateway.start()
     elif victim == "runner's PostgreSQL":
         kill_postgres(runner)
-        wait_until("a reason or success", lambda: outcomes(runner), runner, limit=300)
+        wait_until("a reason or success", lambda: outcomes(runner), runner, limit=900)
     else:
         runner.kill()
     log = runner.log()

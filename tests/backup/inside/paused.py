@@ -15,7 +15,7 @@ from runner.settings import DATA
 from runner.verify import verify
 
 PAUSED = DATA / ".paused"
-LIMIT = 300  # seconds
+LIMIT = 900  # seconds
 told: list[str] = []
 
 
