@@ -24,7 +24,7 @@ from bench.lab.swarm import Swarm
 from bench.lab.workspace import BACKUP_SECRETS, Stack, Workspace, wait_until
 from commands.site import lose
 
-POINTS = int(os.environ.get("STELE_KILL_POINTS", "2"))
+POINTS = int(os.environ.get("STELE_KILL_POINTS", "3"))
 SEED = int(os.environ.get("STELE_KILL_SEED", time.time_ns() % 10**6))
 NAME, PORT, VERSION = "t-load", 18083, "900.0.0"
 SECRETS = {key: BACKUP_SECRETS[key] for key in ("database-password", "backup-key")}
