@@ -102,6 +102,13 @@ class Site:
             "ssh.authorized_keys.root": machine.key.with_suffix(".pub").read_text() + self.login.key.read_text(),
         }
 
+    def be_patient(self) -> None:
+        """An emulated processor that others use, too, misses heartbeats; then its tasks were started anew for ever."""
+        found = self.manager.api.inspect_swarm()
+        spec = found["Spec"]
+        spec["Dispatcher"]["HeartbeatPeriod"] = 60 * SECOND
+        self.manager.api.update_swarm(found["Version"]["Index"], swarm_spec=spec)
+
     def lead_to_registry(self, host: Host) -> None:
         """On the host as everywhere it is 127.0.0.1:PORT. Until the host is off."""
         host.check_output(FORWARD.format(manager=MANAGER, port=self.port))

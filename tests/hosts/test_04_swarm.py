@@ -22,6 +22,7 @@ HEALTHY = ["running"] * 4  # an edge and a gate on each host
 @pytest.fixture(scope="module")
 def front_door(site: Site, again: Host, baked: Baked) -> list[Any]:
     """Its services."""
+    site.be_patient()
     site.lead_to_registry(again)
     return site.front_door(baked.factory.outputs()["images"]["edge"])
 
