@@ -26,8 +26,8 @@ import docker
 from docker.errors import DockerException
 
 SSH = "ssh://"
-# A dead host is given up after some 10 s, before the connection and within it.
-_OPTIONS = ("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=3", "ServerAliveCountMax=3", "LogLevel=ERROR")
+# A dead host is given up after 20 s, before the connection and within it; one that is only slow is waited for.
+_OPTIONS = ("BatchMode=yes", "ConnectTimeout=20", "ServerAliveInterval=5", "ServerAliveCountMax=4", "LogLevel=ERROR")
 _REFUSED = 255  # ssh's own exit status
 UNREACHED = 502  # the HTTP status of an engine behind an SSH that refuses
 _PATIENCE = 5.0  # seconds for a process whose caller has gone
