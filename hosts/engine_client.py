@@ -28,6 +28,7 @@ from docker.errors import DockerException
 SSH = "ssh://"
 # A dead host is given up after 20 s, before the connection and within it; one that is only slow is waited for.
 _OPTIONS = ("BatchMode=yes", "ConnectTimeout=20", "ServerAliveInterval=5", "ServerAliveCountMax=4", "LogLevel=ERROR")
+SLOW = 60  # seconds for an answer over SSH: its login is part of it
 _REFUSED = 255  # ssh's own exit status
 UNREACHED = 502  # the HTTP status of an engine behind an SSH that refuses
 _PATIENCE = 5.0  # seconds for a process whose caller has gone
@@ -37,7 +38,8 @@ _PATIENCE = 5.0  # seconds for a process whose caller has gone
 def connect(engine: str, timeout: int = 30) -> Any:
     """A client of an engine, by its DOCKER_HOST: one for each, since a new one asks for the engine's version first."""
     try:
-        return docker.DockerClient(base_url=reach(engine), timeout=timeout)
+        patience = max(timeout, SLOW) if engine.startswith(SSH) else timeout
+        return docker.DockerClient(base_url=reach(engine), timeout=patience)
     except DockerException as error:
         if said := re.search(r'"(.* refuses SSH: .*)"', str(error)):  # among words about HTTP
             raise DockerException(said[1]) from error

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import docker
 from docker.errors import APIError, DockerException
 
-from hosts.engine_client import SSH, UNREACHED, connect
+from hosts.engine_client import UNREACHED, connect
 from hosts.wanted import HostError, Role
 
 CLUSTER_LABEL = "stele.cluster"  # of a Swarm: whose it is
@@ -21,7 +21,6 @@ STACK_LABEL = "stele.stack"  # of a service: whose it is (components/swarm.py se
 # What a service had before its tasks were doubled, on the node that they leave: a killed roll is continued from there.
 BEFORE_LABEL = "stele.before."
 PATIENCE = 60  # seconds in which a Swarm finds a new leader, at the latest
-SLOW = 60  # seconds for an answer over SSH: its login is part of it
 HEARTBEAT = 4  # seconds: a node counts as lost after three without one, where Swarm's own default makes it 15 s
 TRIES = 20  # to change what somebody else changes too
 DONE = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
@@ -36,7 +35,7 @@ T = TypeVar("T")
 
 def state_of(engine: str) -> Json:
     """What an engine says of its Swarm: LocalNodeState, NodeID, ControlAvailable. Raises DockerException or OSError."""
-    return dict(connect(engine, SLOW if engine.startswith(SSH) else 10).info()["Swarm"])
+    return dict(connect(engine, 10).info()["Swarm"])
 
 
 class SwarmView:
