@@ -15,7 +15,7 @@ from pulumi.runtime.config import CONFIG, is_config_secret
 from components.cluster_settings import ClusterSettings
 from components.settings import NAME, EnvironmentSettings, ReleaseSettings, SettingsError, parse
 from components.storage_settings import StorageSettings
-from hosts.engine_client import refusal, ssh
+from hosts.ssh import refusal, ssh  # no docker-py: every preview would load it
 
 STACK_NAME_LENGTH = 20
 RESERVED = "platform"  # the local platform's own rules are in the packet-filter table that this stack's would have

@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hosts.engine_client import SSH
 from hosts.local_machines import LocalMachines
 from hosts.machines import Machine, Machines
 from hosts.roll import Roll
+from hosts.ssh import SSH
 from hosts.ssh_machines import SshMachines
 from hosts.wanted import HostError, Wanted
 

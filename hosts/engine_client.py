@@ -1,8 +1,7 @@
 """Clients of Docker engines, wherever they are: what is reached over SSH is a socket of this process.
 
 docker-py's own way over SSH has no time-outs and needs an implementation of SSH besides the one that everybody has
-configured. So `ssh` is called, as the docker CLI does, and docker-py sees a Unix socket. ``ssh`` goes by the user's own
-configuration: keys, known hosts, jumps.
+configured. So `ssh` is called (hosts/ssh.py), as the docker CLI does, and docker-py sees a Unix socket.
 """
 
 from __future__ import annotations
@@ -25,11 +24,9 @@ from typing import Any
 import docker
 from docker.errors import DockerException
 
-SSH = "ssh://"
-# A dead host is given up after 20 s, before the connection and within it; one that is only slow is waited for.
-_OPTIONS = ("BatchMode=yes", "ConnectTimeout=20", "ServerAliveInterval=5", "ServerAliveCountMax=4", "LogLevel=ERROR")
+from hosts.ssh import REFUSED, SSH, refusal, ssh
+
 SLOW = 60  # seconds for an answer over SSH: its login is part of it
-_REFUSED = 255  # ssh's own exit status
 UNREACHED = 502  # the HTTP status of an engine behind an SSH that refuses
 _PATIENCE = 5.0  # seconds for a process whose caller has gone
 
@@ -50,16 +47,6 @@ def from_env(timeout: int = 60) -> Any:
     """A client of the engine that DOCKER_HOST names."""
     host = os.environ.get("DOCKER_HOST", "")
     return docker.DockerClient.from_env(timeout=timeout, environment=os.environ | {"DOCKER_HOST": reach(host)})
-
-
-def ssh(engine: str, *command: str) -> list[str]:
-    """What runs a command where an engine is (``ssh://...``): it asks for nothing, and fails with a line at most."""
-    return ["ssh", *(word for option in _OPTIONS for word in ("-o", option)), "--", engine, *command]
-
-
-def refusal(engine: str, said: str) -> str:
-    """Why ``ssh`` did not get there, from its standard error."""
-    return f"{engine.removeprefix(SSH)} refuses SSH: {(said.strip().splitlines() or ['no answer'])[-1]}"
 
 
 @cache
@@ -93,7 +80,7 @@ class _Connection(socketserver.BaseRequestHandler):
         ) as process:
             self._await(process)
             said = process.communicate()[1]
-        if process.returncode == _REFUSED:  # said as an engine would say it
+        if process.returncode == REFUSED:  # said as an engine would say it
             body = json.dumps({"message": refusal(self.server.engine, said)}).encode()
             head = f"HTTP/1.1 {UNREACHED} Bad Gateway\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
             with suppress(OSError):  # nobody waits for it any more

@@ -117,7 +117,7 @@ class Leaving:
 
 def check_unused(steps: Steps, view: SwarmView) -> None:
     """With its last host a cluster goes, so nothing may run on it. Raises HostError."""
-    services = [each["Spec"] for each in view.all_services()] if view.exists() else []
+    services = [each["Spec"] for each in view.all_services()]
     if services:
         stacks = sorted({(each.get("Labels") or {}).get(STACK_LABEL, each["Name"]) for each in services})
         raise HostError(

@@ -155,7 +155,8 @@ class NamespacedEngine:
         return True
 
     def _ping(self, seconds: float) -> None:
-        """Raises OSError when it does not answer. (docker-py leaves sockets open when nobody listens.)"""
+        """Raises OSError when it does not answer."""
+        # docker-py leaves a socket open where nobody listens: https://github.com/docker/docker-py/pull/3356
         with socket.socket(socket.AF_UNIX) as engine:
             engine.settimeout(seconds)
             engine.connect(self.host.removeprefix("unix://"))

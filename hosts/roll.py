@@ -88,9 +88,13 @@ class Roll:
             view = self._view()
             if given_up and not view.decides():
                 return
-            check_unused(self._steps, view)
-            for node in view.nodes() if view.exists() else []:
-                self._check_data(node)
+            if view.exists():
+                self._check_free(view)
+
+    def _check_free(self, view: SwarmView) -> None:
+        check_unused(self._steps, view)
+        for node in view.nodes():
+            self._check_data(node)
 
     # -- what is there ------------------------------------------------------------------------------------------------
 
@@ -281,7 +285,7 @@ class Roll:
         """A host leaves, and its machine is taken away."""
         leaving, machine = self._leaving(node), self._machine_of(node)
         leaving.check_majority()
-        alive = self._state(node) != "down"
+        alive = self._is_alive(node)
         if alive:
             leaving.empty()
         self._steps.begin(f"{labels_of(node).get(GENERATION_LABEL, '')} leaves")
@@ -296,8 +300,8 @@ class Roll:
         if machine is not None:
             self._machines.take_away(machine)
 
-    def _state(self, node: Json) -> str:
-        """``ready`` or ``down``. After a change of leaders nobody knows for a while."""
+    def _is_alive(self, node: Json) -> bool:
+        """``ready``, and not ``down``. After a change of leaders nobody knows for a while. Raises HostError."""
         view = self._view()
 
         def state() -> str | None:
@@ -305,15 +309,13 @@ class Roll:
             known = found["Status"]["State"] if found else "down"
             return known if known in {"ready", "down"} else None
 
-        return str(self._steps.until("the managers know whether it is there", state))
+        return bool(self._steps.until("the managers know whether it is there", state) == "ready")
 
     def _dissolve(self, nodes: Sequence[Json]) -> None:
         """The last host goes, and the Swarm with it."""
-        check_unused(self._steps, self._view())
+        self._check_free(self._view())
         for node in nodes:
-            self._check_data(node)
-        for node in nodes:
-            if (machine := self._machine_of(node)) is not None and self._state(node) != "down":
+            if (machine := self._machine_of(node)) is not None and self._is_alive(node):
                 self._leave(machine, node["ID"])
 
     def _abandon(self) -> None:

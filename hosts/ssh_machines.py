@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 
 from docker.errors import DockerException
 
-from hosts.engine_client import SSH, refusal, ssh
 from hosts.machines import Machine
-from hosts.swarm_view import cluster_of, state_of
+from hosts.ssh import REFUSED, SSH, refusal, ssh
+from hosts.swarm_view import Json, cluster_of, state_of
 from hosts.wanted import HostError, Wanted
 
 PATIENCE = 60  # seconds for a command
@@ -36,9 +37,20 @@ class SshMachines:
 
     @cached_property
     def _all(self) -> list[Machine]:
-        told = _once_each([self._own, *self._before, *self._peers])
         # Settings name the hosts that will be. Who is in a Swarm knows its managers of today.
-        return _once_each([*told, *(manager for each in told for manager in _managers(each))])
+        told = [self._own, *self._before, *self._peers]
+        return _once_each(
+            [*told, *(each for engine, state in self._states.items() for each in _managers(engine, state))]
+        )
+
+    @cached_property
+    def _states(self) -> dict[str, Json]:
+        """What engines said of their Swarms at the beginning; one that is dead is waited for once."""
+        states = {}
+        for machine in _once_each([self._own, *self._before, *self._peers]):
+            with suppress(DockerException, OSError):  # who is needed will be missed
+                states[machine.engine] = state_of(machine.engine)
+        return states
 
     def find(self, name: str, generation: str) -> Machine | None:
         """The wanted one, when it is what it should be, and no peer is somebody else's. Raises HostError."""
@@ -67,7 +79,7 @@ class SshMachines:
         address, image, wanted = self._wanted.address, self._wanted.image, self._wanted
         asked = _run(self._own, _ASK)
         said = asked.stdout.splitlines()
-        if asked.returncode == 255 or not said:
+        if asked.returncode == REFUSED or not said:
             raise HostError(
                 f"{refusal(self._own.engine, asked.stderr)}; boot it with host image {image} and your key "
                 f"(ssh.authorized_keys.root), and try: ssh {address} true"
@@ -82,10 +94,7 @@ class SshMachines:
 
     def _check_cluster(self, machine: Machine) -> None:
         """If it manages a Swarm, then this cluster's. Raises HostError."""
-        try:
-            state = state_of(machine.engine)
-        except (DockerException, OSError):
-            return  # who is needed will be missed
+        state = self._states.get(machine.engine, {})
         if state.get("Cluster") and (owner := cluster_of(state)) != self._wanted.cluster:
             whose = f"of cluster {owner}" if owner else "that is no cluster of a stack"
             raise HostError(
@@ -105,14 +114,10 @@ def _once_each(machines: Iterable[Machine]) -> list[Machine]:
     return list(found.values())
 
 
-def _managers(machine: Machine) -> Iterator[Machine]:
-    """Of the Swarm that a machine is in."""
-    user = machine.engine.removeprefix(SSH).rpartition("@")[0]
-    try:
-        managers = state_of(machine.engine).get("RemoteManagers") or []
-    except (DockerException, OSError):
-        return
-    for each in managers:
+def _managers(engine: str, state: Json) -> Iterator[Machine]:
+    """Of the Swarm that an engine is in."""
+    user = engine.removeprefix(SSH).rpartition("@")[0]
+    for each in state.get("RemoteManagers") or []:
         yield _machine("", "", f"{user}@{each['Addr'].rpartition(':')[0]}")
 
 
@@ -123,4 +128,4 @@ def _run(machine: Machine, command: str) -> subprocess.CompletedProcess[str]:
             words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=PATIENCE
         )
     except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(words, 255, "", f"no answer within {PATIENCE} s")
+        return subprocess.CompletedProcess(words, REFUSED, "", f"no answer within {PATIENCE} s")

@@ -38,6 +38,10 @@ def state_of(engine: str) -> Json:
     return dict(connect(engine, 10).info()["Swarm"])
 
 
+class _Silence(Exception):
+    """No manager has answered; why the last one that was asked did not."""
+
+
 class SwarmView:
     """The managers' view. ``engines``: DOCKER_HOSTs of hosts that may be managers."""
 
@@ -62,7 +66,11 @@ class SwarmView:
 
     def decides(self) -> bool:
         """Whether its managers have a majority."""
-        return self._once(lambda api: api.nodes())[0]
+        try:
+            self._once(lambda api: api.nodes())
+        except _Silence:
+            return False
+        return True
 
     def _is_foreign(self, engine: str, state: Json) -> bool:
         """Whether this is a manager of another cluster's Swarm. Engines of this machine once had no such label."""
@@ -79,20 +87,20 @@ class SwarmView:
         """Ask a manager; another one when it is gone, and again while they choose a leader. Raises HostError."""
         deadline = time.monotonic() + PATIENCE
         while True:
-            answered, answer, why = self._once(what)
-            if answered:
-                return answer  # type: ignore[return-value]
-            if time.monotonic() > deadline:
-                raise HostError(f"no manager of cluster {self._cluster} answers ({why}): {self._mend()}")
+            try:
+                return self._once(what)
+            except _Silence as why:
+                if time.monotonic() > deadline:
+                    raise HostError(f"no manager of cluster {self._cluster} answers ({why}): {self._mend()}") from None
             time.sleep(0.5)
 
-    def _once(self, what: Callable[[Any], T]) -> tuple[bool, T | None, str]:
-        """Whether a manager answered, what, and why the last one did not."""
+    def _once(self, what: Callable[[Any], T]) -> T:
+        """What the first manager answers. Raises _Silence."""
         why = "none is known"
         for engine in _likeliest(self._engines):
             try:
                 if self._manages(engine):
-                    return True, what(connect(engine).api), ""
+                    return what(connect(engine).api)
                 why = f"{engine} does not manage it"
             except APIError as error:
                 if error.status_code not in {500, UNREACHED, 503}:  # of no leader, over no SSH, of no manager
@@ -101,7 +109,7 @@ class SwarmView:
             except (DockerException, OSError) as error:
                 why = f"{engine}: {' '.join(str(error).split())}"
             _failed[engine] = time.monotonic()
-        return False, None, why
+        raise _Silence(why)
 
     def _manages(self, engine: str) -> bool:
         """Whether this engine is a manager of this cluster's Swarm."""
@@ -233,7 +241,7 @@ class SwarmView:
 
 
 def _likeliest(engines: Sequence[str]) -> list[str]:
-    """Those that answered last time first: one that is dead takes seconds to find out about."""
+    """Those that never failed first, then whoever did longest ago: of a dead one it takes seconds to find out."""
     return sorted(engines, key=lambda engine: _failed.get(engine, 0.0))
 
 

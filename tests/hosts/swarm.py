@@ -119,7 +119,8 @@ class Site:
 
     def label(self) -> str | None:
         """Which host of the cluster it is."""
-        return self.node().attrs["Spec"]["Labels"].get(HOST_LABEL) if self.node() else None
+        node = self.node()
+        return node.attrs["Spec"]["Labels"].get(HOST_LABEL) if node else None
 
     def get(self, path: str) -> str:
         """What the front door on the host answers; empty when it does not."""

@@ -13,7 +13,7 @@ import pytest
 import requests
 from docker.errors import APIError, DockerException
 
-from hosts import engine_client, roll, ssh_machines, swarm_view
+from hosts import roll, ssh, ssh_machines, swarm_view
 from hosts.machines import Machine
 from hosts.roll import Roll
 from hosts.ssh_machines import SshMachines
@@ -205,7 +205,7 @@ class World:
     def _reach(self, url: str) -> Computer:
         computer = self._all.get(url.rpartition("@")[2])
         if computer is None or computer.dead:
-            raise DockerException(engine_client.refusal(url, "timed out"))
+            raise DockerException(ssh.refusal(url, "timed out"))
         return computer
 
     def _run(self, machine: Machine, command: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -176,25 +176,14 @@ class Engine:
     ) -> tuple[int, bytes, dict[str, str]]:
         connection = self._connect()
         logins = self._logins if isinstance(connection, _SshConnection) else nullcontext()
-        with logins:
-            return self._exchange_over(connection, method, target, body, headers, timeout)
-
-    def _exchange_over(
-        self,
-        connection: http.client.HTTPConnection,
-        method: str,
-        target: str,
-        body: Any,
-        headers: dict[str, str],
-        timeout: float,
-    ) -> tuple[int, bytes, dict[str, str]]:
         try:
-            connection.connect()
-            connection.sock.settimeout(timeout)
-            content = None if body is None else json.dumps(body).encode()
-            connection.request(method, target, content, {"Content-Type": "application/json", **headers})
-            answer = connection.getresponse()
-            return answer.status, answer.read(), {key.lower(): value for key, value in answer.getheaders()}
+            with logins, closing(connection):
+                connection.connect()
+                connection.sock.settimeout(timeout)
+                content = None if body is None else json.dumps(body).encode()
+                connection.request(method, target, content, {"Content-Type": "application/json", **headers})
+                answer = connection.getresponse()
+                return answer.status, answer.read(), {key.lower(): value for key, value in answer.getheaders()}
         except TimeoutError:
             raise EngineError(f"the Docker engine at {self.settings.host} did not answer within {timeout:g}s") from None
         except (OSError, http.client.HTTPException) as error:
@@ -202,8 +191,6 @@ class Engine:
             raise EngineError(
                 f"Cannot connect to the Docker daemon at {self.settings.host}. Is the docker daemon running? ({reason})"
             ) from None
-        finally:
-            connection.close()
 
     def _connect(self) -> http.client.HTTPConnection:
         address = urlsplit(self.settings.host)
