@@ -178,7 +178,7 @@ def test_a_killed_first_up_and_a_killed_destroy(tiny: Workspace, everything: boo
 
 
 def test_a_second_environment_on_the_same_port_is_refused(small: Small, tiny: Workspace) -> None:
-    settings = {"version": VERSION, "product": "tiny", "port": PORT, "window": 20}
+    settings = {"version": VERSION, "product": "tiny", "port": PORT, "window": 60}
     rival = tiny.environment("t-rival", PASSWORD, **settings)
     before = small.swarm.running()
     with Caller(URL) as caller:
