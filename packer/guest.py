@@ -17,7 +17,18 @@ PACKER = Path(__file__).resolve().parent
 TAIL = 12  # lines of the guest's console in an error
 PLUGINS_SINCE = (1, 7)
 # What is not of the template.
-BUILDS = ("bake", "accelerator.py", "disk.py", "guest.py", "lynis.py", "sbom.py", "base", "azure", "packages", "*.lock")
+BUILDS = (
+    "bake",
+    "accelerator.py",
+    "disk.py",
+    "guest.py",
+    "lynis.*",
+    "place.py",
+    "sbom.py",
+    "base",
+    "azure",
+    "packages*",
+)
 CHECK = "check failed: "
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -47,10 +48,25 @@ def full(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_no_room_is_told_before_anything_is_made(full: Path) -> None:
+    (full / "mended.lock").touch()
+    (full / "mended.making").mkdir()
+    (full / "mended.making/base.raw").write_bytes(bytes(32 << 20))  # of a bake that was killed: that is room
     done = subprocess.run([BAKE, str(full / "host")], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == f"host: {full}: 64 MiB free, 6144 MiB needed: make room\n"
-    assert [path.name for path in full.iterdir()] == ["host.lock"]
+    assert sorted(path.name for path in full.iterdir()) == ["host.lock", "mended.lock"]
+
+
+def test_a_bake_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    programs, images = tmp_path / "bin", tmp_path / "images"
+    programs.mkdir()
+    (programs / "setpriv").write_text("#!/bin/sh\nexit 1\n")  # what every program that takes long is called with
+    (programs / "setpriv").chmod(0o755)
+    env = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    done = subprocess.run([BAKE, str(images / "host")], capture_output=True, text=True, env=env)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "host: the root was not made, see above"
+    assert [path.name for path in images.iterdir()] == ["host.lock"]
 
 
 def test_no_memory_for_the_guest_is_told_before_anything_is_made(tmp_path: Path) -> None:
