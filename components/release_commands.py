@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     try:
         match arguments:
             case ["publish", folder]:
-                print(_publish(store_of(folder, _account(VENDOR)), json.load(sys.stdin)))
+                print(_publish(folder, json.load(sys.stdin)))
             case ["copy", folder, product, version]:
                 print(copy(store_of(folder, _account(VENDOR)), _customer(), product, version).digest)
             case ["install", folder]:
@@ -59,10 +59,15 @@ def copy(source: ReleaseStore, customer: AccountPlace, product: str, version: st
     return manifest
 
 
-def _publish(store: ReleaseStore, content: dict[str, Any]) -> str:
-    """Publish a release with the archives that its content names, packed from this checkout."""
+def _publish(folder: str, content: dict[str, Any]) -> str:
+    """Publish a release with what its content names: archives, packed from this checkout, and the host image there."""
     from components.archive import pack  # imports the SDK, which takes longer than all the rest
 
+    store = store_of(folder, _account(VENDOR))
+    if "host" in content:
+        from components.host_image import check
+
+        check(folder, content["host"])
     return store.publish(content, provenance(), partial(pack, content["product"]))
 
 
