@@ -189,6 +189,16 @@ class Known:
         )
 
 
+def has_objects(stack: str) -> bool:
+    """Whether a stack has objects in an engine: only environments do (``kind`` in the settings, as for __main__.py).
+
+    Others need none, and may have none: a cluster's host at DOCKER_HOST may be gone by the very change that was killed.
+    """
+    command = ["pulumi", "config", "get", "kind", "-s", stack, "--non-interactive"]
+    kind = subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
+    return kind in {"", "environment"}  # nothing where it is not set
+
+
 def remove_orphans(stack: str) -> None:
     """Remove services, configurations, secrets and networks of this stack whose creation was cut short.
 
@@ -260,7 +270,8 @@ def recover(stack: str, *, up: bool, cancelled: bool) -> int:
     with contextlib.nullcontext() if cancelled else held(stack):
         if not cancelled:
             mend_attributes(stack)
-        remove_orphans(stack)
+        if has_objects(stack):
+            remove_orphans(stack)
     failed = pulumi("refresh", "--yes", "--skip-preview", "--clear-pending-creates", "-s", stack)
     return failed if failed or not up else pulumi("up", "--yes", "--skip-preview", "-s", stack)
 

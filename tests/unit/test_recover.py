@@ -150,3 +150,44 @@ def test_services_of_another_or_a_newer_state_are_no_left_overs(folder: Path) ->
 def test_left_overs_of_this_state_are_told_apart(folder: Path) -> None:
     known = Known(frozenset({"id-dev-intake-1"}), frozenset({"dev-intake-2"}))
     refuse_strangers(Engine("dev-intake-1", "dev-intake-2"), "dev", [], known)
+
+
+PULUMI = """\
+#!/bin/sh
+echo "$1" >>"$0.log"
+case "$1 $2" in
+"config get") test -n "$KIND" && echo "$KIND" ;;
+"stack export") echo '{"deployment": {}}' ;;
+esac
+"""
+
+
+@pytest.fixture
+def pulumi(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What is asked of a Pulumi that knows nothing but the stack's KIND; no engine answers."""
+    program = tmp_path / "bin" / "pulumi"
+    program.parent.mkdir()
+    program.write_text(PULUMI)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    return program.with_suffix(".log")
+
+
+@pytest.mark.parametrize("kind", ["cluster", "storage", "release"])
+def test_a_stack_without_objects_in_an_engine_needs_none(
+    pulumi: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("KIND", kind)
+    assert main(["dev"]) == 0
+    assert pulumi.read_text().split() == ["config", "refresh", "up"]
+
+
+@pytest.mark.parametrize("kind", ["", "environment"])
+def test_whatever_may_run_for_an_environment_is_looked_at_first_even_without_a_state(
+    pulumi: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    monkeypatch.setenv("KIND", kind)
+    assert main(["dev"]) == 1
+    assert capsys.readouterr().err.startswith("recover: the Docker engine at tcp://127.0.0.1:1: ")
+    assert "refresh" not in pulumi.read_text()
