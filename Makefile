@@ -8,6 +8,14 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 WITH_ENV = environment="$$($(MAKE) -s env)"; eval "$$environment"
+define WITH_CHOSEN
+chosen=
+if [ -n "$${PULUMI_BACKEND_URL:-}" ]; then # a state that was chosen stays chosen, with its key, login and engine
+	chosen="$$(export -p | grep -E '^declare -x (PULUMI_(BACKEND_URL|CONFIG_PASSPHRASE(_FILE)?|HOME)|DOCKER_HOST)=')"
+fi
+$(WITH_ENV)
+eval "$$chosen"
+endef
 
 .PHONY: help
 help: ## Show this list
@@ -84,7 +92,7 @@ down: ## Stop what `make dev` started; data survives unless DATA=delete
 
 .PHONY: backup
 backup: ## Back up a stack now and verify it: make backup STACK=dev
-	@$(WITH_ENV)
+	@$(WITH_CHOSEN)
 	.venv/bin/python -m commands.backup $(or $(STACK),$(error make backup needs a stack: make backup STACK=dev))
 
 .PHONY: drill
@@ -105,12 +113,7 @@ lock: ## Refresh every lock file: Python and Debian packages, and Java libraries
 
 .PHONY: recover
 recover: ## Mend a stack after a killed `pulumi up`: make recover STACK=dev
-	@chosen=
-	if [ -n "$${PULUMI_BACKEND_URL:-}" ]; then # a state that was chosen stays chosen, with its key, login and engine
-		chosen="$$(export -p | grep -E '^declare -x (PULUMI_(BACKEND_URL|CONFIG_PASSPHRASE(_FILE)?|HOME)|DOCKER_HOST)=')"
-	fi
-	$(WITH_ENV)
-	eval "$$chosen"
+	@$(WITH_CHOSEN)
 	.venv/bin/python -m commands.recover \
 		$(if $(CANCELLED),$(if $(filter yes,$(CANCELLED)),--cancelled,$(error CANCELLED=$(CANCELLED): allowed is yes))) \
 		$(if $(UP),$(if $(filter no,$(UP)),--no-up,$(error UP=$(UP): allowed is no))) \

@@ -13,21 +13,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import docker
 import yaml
 from docker.errors import DockerException
 
 from commands.recover import remove
 from commands.second_engine import SecondEngine
-from hosts.engine_client import reach
+from hosts.engine_client import connect
+from hosts.swarm_view import ENGINE_LABEL, labels_of, runs
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 LABEL = "stele.stack"
 # What a new site is given from outside: the rest comes from the account.
 KIT = ("encryptionsalt",)
+PLAN_FILE = "/etc/stele/backup.json"  # of all services, a task runner alone has it (components/backup.py)
 # Seconds for an engine to answer. What a command in a container says is waited for without a limit: docker-py polls for
 # it (docker/utils/socket.py), and a backup may be silent for hours.
 ANSWER = 120
+MEND = "make dev, or on a cluster: export DOCKER_HOST of another manager (pulumi stack output hosts -s CLUSTER)"
 
 
 class DrillError(Exception):
@@ -80,14 +82,18 @@ class Site:
         return cls(stack, storage, folder / "project", env, engine)
 
     @contextmanager
-    def client(self) -> Iterator[Any]:
-        """A client of its engine, which answers within ANSWER seconds. DrillError when it refuses or is gone."""
-        host = needed(self.env, "DOCKER_HOST")
+    def client(self, host: str = "") -> Iterator[Any]:
+        """A client of its engine, or of that of the runner's ``host``; it answers within ANSWER seconds.
+
+        DrillError when it refuses or is gone.
+        """
+        engine = host or needed(self.env, "DOCKER_HOST")
+        mend = "the runner is there: again once it answers, or the cluster has moved it" if host else MEND
         try:
-            with closing(docker.DockerClient(base_url=reach(host), timeout=ANSWER)) as client:
+            with closing(connect(engine, ANSWER)) as client:
                 yield client
         except (DockerException, OSError) as error:  # those of requests are OSErrors
-            raise DrillError(f"the engine at {host}: {' '.join(str(error).split())}; make dev") from error
+            raise DrillError(f"the engine at {engine}: {' '.join(str(error).split())}; {mend}") from error
 
     def pulumi(self, *words: str) -> str:
         """The real CLI here."""
@@ -147,20 +153,42 @@ class Site:
 
     def runner(self, *words: str) -> str:
         """What a command in the task runner's container says, however long it takes."""
-        services = set(self.output("services").values())
-        with self.client() as client:
-            # One of another stack may go meanwhile.
-            runners = client.containers.list(filters={"label": "stele.family=task-runner"}, ignore_removed=True)
-            ours = [each for each in runners if each.labels.get("com.docker.swarm.service.name") in services]
-            if not ours:
-                raise DrillError(f"no task runner of {self.stack} runs; pulumi up -s {self.stack}")
-            status, said = ours[0].exec_run(["/opt/stele/backup", *words])
+        names = set(self.output("services").values())
+        with self.client() as manager:
+            host, container = self._runner(manager, names)
+        with self.client(host) as client:
+            status, said = client.containers.get(container).exec_run(["/opt/stele/backup", *words])
         if status is None:  # it goes on, or what came of it is not known
             raise DrillError("the engine lost sight of the backup; the next make backup waits for it if it still runs")
         if status:
             lines = said.decode(errors="replace").strip().splitlines() or ["no reason given"]  # it was killed
             raise DrillError(f"backup: {lines[-1]}")
         return str(said.decode())
+
+    def _runner(self, manager: Any, names: set[str]) -> tuple[str, str]:
+        """Where the task runner is: the host's engine, empty where that is the site's own, and the container.
+
+        Only a manager knows: on a cluster it runs on whatever host has room. Raises DrillError.
+        """
+        services = manager.services.list(filters={"label": f"{LABEL}={self.stack}"})
+        ours = [each for each in services if each.name in names]
+        if not ours:
+            swarm = f"the Swarm of {self.env['DOCKER_HOST']} (DOCKER_HOST)"
+            raise DrillError(
+                f"{self.stack} is not on {swarm}: export that of its cluster, or pulumi up -s {self.stack}"
+            )
+        runner = next((each for each in ours if PLAN_FILE in _files(each)), None)
+        if runner is None:
+            raise DrillError(f"{self.stack} has no task runner: without stele:storage there are no backups")
+        tasks = sorted(runner.tasks(), key=lambda task: str(task["CreatedAt"]))
+        running = [task for task in tasks if runs(task)]
+        if not running:
+            last = tasks[-1]["Status"] if tasks else {"State": "no task"}
+            told = f"{last['State']} {last.get('Err') or last.get('Message') or ''}".strip()
+            raise DrillError(f"the task runner of {self.stack} does not run: {told}; docker service logs {runner.name}")
+        # While a host leaves there are two: the newer one stays.
+        node = manager.nodes.get(running[-1]["NodeID"]).attrs
+        return labels_of(node).get(ENGINE_LABEL, ""), str(running[-1]["Status"]["ContainerStatus"]["ContainerID"])
 
     def fence(self) -> None:
         """Let the stack accept nothing any more, and say so in its settings; they are put back when it is lost."""
@@ -181,6 +209,12 @@ class Site:
         with self.client() as client:
             lose(client, self.stack)
         self.pulumi("stack", "rm", self.stack, "--force", "--preserve-config", "--yes")
+
+
+def _files(service: Any) -> set[str]:
+    """Where the containers of a service have their configurations."""
+    configs = service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"].get("Configs") or []
+    return {each["File"]["Name"] for each in configs}
 
 
 def lose(client: Any, stack: str) -> None:

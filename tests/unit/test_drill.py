@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import struct
 import sys
@@ -21,8 +22,12 @@ from docker.errors import APIError, NotFound
 from commands import backup, drill
 from commands.drill import VARIABLES
 from commands.recover import RecoverError
-from commands.site import DrillError, Site, lose
+from commands.site import MEND, PLAN_FILE, DrillError, Site, lose
+from components import backup as components_backup
+from hosts.engine_client import connect
+from hosts.swarm_view import ENGINE_LABEL
 
+OTHER = "tcp://127.0.0.1:2"
 NOWHERE = "tcp://127.0.0.1:1"  # of a Unix socket that is not there, docker-py leaves its own end open
 
 
@@ -33,6 +38,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     return now
+
+
+@pytest.fixture(autouse=True)
+def no_clients() -> None:
+    """Each test has engines of its own, whatever their addresses."""
+    connect.cache_clear()
 
 
 @pytest.fixture
@@ -114,7 +125,7 @@ def test_a_backup_tells_in_one_line_that_the_engine_does_not_answer(
     assert backup.main("dev") == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"the engine at {NOWHERE}: ")
-    assert line.endswith("; make dev")
+    assert line.endswith(f"; {MEND}")
 
 
 def test_a_backup_names_the_variable_that_is_not_set(
@@ -135,27 +146,109 @@ def test_a_backup_names_the_variable_that_is_not_set(
 def test_a_runner_that_is_killed_in_a_backup_is_one_line(
     stack: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: int | None, told: str
 ) -> None:
-    labels = {"com.docker.swarm.service.name": "dev-backup-1"}
-    killed = SimpleNamespace(labels=labels, exec_run=lambda _: (code, b""))
-    containers = SimpleNamespace(list=lambda **_: [killed])
-    monkeypatch.setattr("docker.DockerClient", lambda **_: SimpleNamespace(containers=containers, close=lambda: None))
+    swarm = swarm_of(tasks=[task("c1")])
+    engines(monkeypatch, {NOWHERE: swarm | containers(c1=(code, b""))})
     assert backup.main("dev") == 1
     assert capsys.readouterr().err == f"{told}\n"
 
 
+def task(container: str, node: str = "n1", at: str = "1", state: str = "running", **status: Any) -> dict[str, Any]:
+    """One of the runner's tasks, as a manager sees it."""
+    told = {"State": state, "ContainerStatus": {"ContainerID": container}} | status
+    return {"CreatedAt": at, "NodeID": node, "DesiredState": "running", "Status": told}
+
+
+def swarm_of(tasks: list[dict[str, Any]], files: tuple[str, ...] = (PLAN_FILE,), **labels: dict[str, str]) -> Any:
+    """A manager's services, with a runner that has ``tasks`` and ``files``, and nodes by their labels."""
+
+    def service(name: str, files: tuple[str, ...], tasks: list[dict[str, Any]]) -> Any:
+        spec = {"ContainerSpec": {"Configs": [{"File": {"Name": each}} for each in files]} if files else {}}
+        return SimpleNamespace(name=name, attrs={"Spec": {"TaskTemplate": spec}}, tasks=lambda: tasks)
+
+    services = [service("dev-edge-1", (), []), service("dev-backup-1", files, tasks)]
+    nodes = SimpleNamespace(get=lambda node: SimpleNamespace(attrs={"Spec": {"Labels": labels.get(node)}}))
+    return {"services": SimpleNamespace(list=lambda **_: services), "nodes": nodes}
+
+
+def containers(**said: tuple[int | None, bytes]) -> Any:
+    """An engine's containers, with what a command in each says."""
+    return {"containers": SimpleNamespace(get=lambda each: SimpleNamespace(exec_run=lambda _: said[each]))}
+
+
+def engines(monkeypatch: pytest.MonkeyPatch, those: dict[str, Any]) -> None:
+    """What is at each DOCKER_HOST."""
+    found = {host: SimpleNamespace(**parts, close=lambda: None) for host, parts in those.items()}
+    monkeypatch.setattr("docker.DockerClient", lambda base_url, **_: found[base_url])
+
+
+def test_the_runner_is_found_on_whatever_host_it_is(
+    stack: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # While a host leaves there are two of it.
+    ended, leaving, stays = task("c1", "n2", "3", "shutdown"), task("c2", "n1", "1"), task("c3", "n2", "2")
+    manager = swarm_of([stays, ended, leaving], n1={ENGINE_LABEL: NOWHERE}, n2={ENGINE_LABEL: OTHER})
+    engines(monkeypatch, {NOWHERE: manager, OTHER: containers(c3=(0, b"stored\n"))})
+    assert backup.main("dev") == 0
+    assert capsys.readouterr().out == "stored\n"
+
+
+def test_a_runners_host_that_does_not_answer_is_named(
+    stack: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gone(_: str) -> Any:
+        raise requests.ConnectionError("No route to host")
+
+    parts = {"containers": SimpleNamespace(get=gone)}
+    engines(monkeypatch, {NOWHERE: swarm_of([task("c1")], n1={ENGINE_LABEL: OTHER}), OTHER: parts})
+    assert backup.main("dev") == 1
+    told = "the runner is there: again once it answers, or the cluster has moved it"
+    assert capsys.readouterr().err == f"the engine at {OTHER}: No route to host; {told}\n"
+
+
+@pytest.mark.parametrize(
+    ("manager", "told"),
+    [
+        (swarm_of([], ()), "dev has no task runner: without stele:storage there are no backups"),
+        (swarm_of([]), "the task runner of dev does not run: no task; docker service logs dev-backup-1"),
+        (
+            swarm_of([task("c1", state="pending", Err="no suitable node")]),
+            "the task runner of dev does not run: pending no suitable node; docker service logs dev-backup-1",
+        ),
+        (
+            {"services": SimpleNamespace(list=lambda **_: [])},
+            f"dev is not on the Swarm of {NOWHERE} (DOCKER_HOST): export that of its cluster, or pulumi up -s dev",
+        ),
+    ],
+)
+def test_a_runner_that_is_not_there_is_told_in_one_line(
+    stack: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], manager: Any, told: str
+) -> None:
+    engines(monkeypatch, {NOWHERE: manager})
+    assert backup.main("dev") == 1
+    assert capsys.readouterr().err == f"{told}\n"
+
+
+def test_a_runner_is_known_by_what_it_is_told() -> None:
+    assert components_backup.PLAN_FILE == PLAN_FILE
+
+
 class Engine(BaseHTTPRequestHandler):
-    """As much of an engine as a command in one container needs; the command says nothing for longer than ANSWER."""
+    """As much of an engine as a command in the one runner needs; the command says nothing for longer than ANSWER."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        container = {"Id": "c", "Config": {"Labels": {"com.docker.swarm.service.name": "dev-backup-1"}}}
-        if self.path.endswith("/version"):
-            self._answer({"ApiVersion": "1.44"})
-        elif "/containers/json" in self.path:
-            self._answer([{"Id": "c"}])
-        else:
-            self._answer({"ExitCode": 0} if "/exec/" in self.path else container)
+        configs = [{"File": {"Name": PLAN_FILE}}]
+        service = {"Name": "dev-backup-1", "TaskTemplate": {"ContainerSpec": {"Configs": configs}}}
+        answers = {
+            "version": {"ApiVersion": "1.44"},
+            "services": [{"ID": "s", "Spec": service}],
+            "tasks": [task("c")],
+            "nodes": {"ID": "n1", "Spec": {}},
+            "containers": {"Id": "c"},
+            "exec": {"ExitCode": 0},
+        }
+        self._answer(next(answer for kind, answer in answers.items() if kind in self.path.split("?")[0].split("/")))
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -209,11 +302,11 @@ def test_a_backup_tells_in_one_line_that_the_engine_hangs(
         assert backup.main("dev") == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"the engine at {host}: ")
-    assert line.endswith("; make dev")
+    assert line.endswith(f"; {MEND}")
 
 
 def test_an_engine_that_does_not_answer_is_one_line_when_the_stack_is_lost(stack: None) -> None:
-    with pytest.raises(DrillError, match=rf"^the engine at {NOWHERE}: .+; make dev$"):
+    with pytest.raises(DrillError, match=rf"^the engine at {NOWHERE}: .+; {re.escape(MEND)}$"):
         Site.own("dev", "dev-storage").destroy()
 
 
@@ -225,7 +318,7 @@ def test_an_engine_that_goes_away_while_the_stack_is_lost_is_one_line(
 
     services = SimpleNamespace(list=gone)
     monkeypatch.setattr("docker.DockerClient", lambda **_: SimpleNamespace(services=services, close=lambda: None))
-    with pytest.raises(DrillError, match=rf"^the engine at {NOWHERE}: Connection aborted\. It is gone; make dev$"):
+    with pytest.raises(DrillError, match=rf"^the engine at {NOWHERE}: Connection aborted\. It is gone; make dev"):
         Site.own("dev", "dev-storage").destroy()
 
 
