@@ -20,6 +20,7 @@ from hosts.ssh import refusal, ssh  # no docker-py: every preview would load it
 STACK_NAME_LENGTH = 20
 RESERVED = "platform"  # the local platform's own rules are in the packet-filter table that this stack's would have
 _ENGINE_PATIENCE = 5  # seconds
+_SSH_PATIENCE = 60  # seconds: its login is part of it
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
@@ -45,11 +46,11 @@ def read_settings() -> ReleaseSettings | EnvironmentSettings | StorageSettings |
     except SettingsError as error:
         stop(str(error))
     if isinstance(settings, EnvironmentSettings):
-        _require_engine(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
+        _require_engine(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"), settings.cluster)
     return settings
 
 
-def _require_engine(host: str) -> None:
+def _require_engine(host: str, cluster: str | None) -> None:
     """Stop with one line when nobody listens at ``host``: otherwise every resource complains on its own."""
     kind, _, address = host.partition("://")
     try:
@@ -61,14 +62,25 @@ def _require_engine(host: str) -> None:
             name, _, port = address.rstrip("/").rpartition(":")
             socket.create_connection((name.strip("[]"), int(port)), _ENGINE_PATIENCE).close()
         elif kind == "ssh":
-            asked = subprocess.run(ssh(host, "true"), stdin=subprocess.DEVNULL, capture_output=True, text=True)
-            if asked.returncode:
-                raise OSError(refusal(host, asked.stderr))
+            _require_ssh(host)
     except (OSError, ValueError) as error:
-        stop(
-            f"the Docker engine at {host} (DOCKER_HOST) does not answer: {error}; start it (`platform/local up`), or: "
-            'eval "$(make -s env)"'
+        mends = [f"try: ssh {address} true"] if kind == "ssh" else []
+        if cluster:
+            mends.append(f"export DOCKER_HOST of another manager: pulumi stack output hosts -s {cluster}")
+        mend = "; or ".join(mends) or 'start it (`platform/local up`), or: eval "$(make -s env)"'
+        stop(f"the Docker engine at {host} (DOCKER_HOST) does not answer: {error}; {mend}")
+
+
+def _require_ssh(host: str) -> None:
+    """Raises OSError when SSH does not get there."""
+    try:
+        asked = subprocess.run(
+            ssh(host, "true"), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SSH_PATIENCE
         )
+    except subprocess.TimeoutExpired as error:
+        raise OSError(refusal(host, f"no answer within {_SSH_PATIENCE} s")) from error
+    if asked.returncode:
+        raise OSError(refusal(host, asked.stderr))
 
 
 def stop(line: str) -> NoReturn:
