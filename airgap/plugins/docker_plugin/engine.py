@@ -24,6 +24,8 @@ from bridge.errors import PluginError
 #: The newest version of the Engine API whose answers were compared with the recordings.
 NEWEST = (1, 47)
 CONNECT_SECONDS = 10.0
+#: The first answer over SSH: its login is part of it.
+LOGIN_SECONDS = 60.0
 #: Calls over SSH at once, each with a login of its own: servers refuse some of more than ten (`MaxStartups`).
 LOGINS = 8
 #: An engine that answers nothing for this long is broken: the longest ordinary call (creating a service whose image
@@ -70,23 +72,24 @@ class _UnixConnection(http.client.HTTPConnection):
 class _SshConnection(http.client.HTTPConnection):
     """By the user's own `ssh`, as the docker CLI does: the process has the socket as its standard input and output."""
 
-    # A dead host is given up after some 10 s, before the connection and within it.
+    # Those of hosts/ssh.py, which a plugin cannot import, since it runs by itself: a dead host is given up after 20 s,
+    # before the connection and within it; one that is only slow is waited for.
     _OPTIONS = (
         "BatchMode=yes",
-        "ConnectTimeout=10",
-        "ServerAliveInterval=3",
-        "ServerAliveCountMax=3",
+        "ConnectTimeout=20",
+        "ServerAliveInterval=5",
+        "ServerAliveCountMax=4",
         "LogLevel=ERROR",
     )
 
     def __init__(self, host: str) -> None:
-        super().__init__("docker", timeout=CONNECT_SECONDS)
+        super().__init__("docker", timeout=LOGIN_SECONDS)
         self._host = host
         self._process: subprocess.Popen[str] | None = None
 
     def connect(self) -> None:
         self.sock, theirs = socket.socketpair()
-        self.sock.settimeout(CONNECT_SECONDS)
+        self.sock.settimeout(LOGIN_SECONDS)
         options = [word for option in self._OPTIONS for word in ("-o", option)]
         command = ["ssh", *options, "--", self._host, "docker", "system", "dial-stdio"]
         with theirs:
@@ -158,8 +161,9 @@ class Engine:
     def _api_version(self) -> str:
         with self._lock:
             if not self._version:
+                patience = LOGIN_SECONDS if self.settings.host.startswith("ssh://") else CONNECT_SECONDS
                 try:
-                    status, raw, headers = self._exchange("GET", "/_ping", None, {}, CONNECT_SECONDS)
+                    status, raw, headers = self._exchange("GET", "/_ping", None, {}, patience)
                 except EngineError as error:
                     raise EngineError(
                         "failed to create Docker client: Error pinging Docker server, please make sure that "
