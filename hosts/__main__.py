@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hosts.local_machines import LocalMachines
+from hosts.local_machines import LocalEngine, LocalMachines
 from hosts.machines import Machine, Machines
+from hosts.namespaced_engine import EngineError
 from hosts.roll import Roll
 from hosts.ssh import SSH
 from hosts.ssh_machines import SshMachines
@@ -62,6 +63,8 @@ def main(arguments: list[str]) -> int:
     given_up = os.environ.get("STELE_GIVE_UP") == wanted.cluster
     try:
         roll = Roll(wanted, machines_of(wanted))
+        if not wanted.address:
+            LocalEngine.check()
         with _alone(wanted):
             match arguments[0]:
                 case "converge":
@@ -72,6 +75,9 @@ def main(arguments: list[str]) -> int:
                     roll.remove(given_up=given_up)
                 case _:
                     roll.check_unused(given_up=given_up)
+    except EngineError as error:
+        print(f"host {wanted.name}: {error}, or an address for each host", file=sys.stderr)
+        return 1
     except (HostError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

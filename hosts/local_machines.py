@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from hosts.machines import Machine
+from hosts.machines import Machine, with_data
 from hosts.namespaced_engine import EngineError, NamespacedEngine, do
 from hosts.wanted import HostError, Wanted
 
@@ -37,8 +37,8 @@ class Switch:
         self._net = ipaddress.ip_network(subnet)
 
     def ensure(self) -> None:
-        """Make it, unless it is there. Raises EngineError when the subnet is somebody else's."""
-        if Path(f"/sys/class/net/st{self._id}/operstate").exists() and self._is_up():
+        """Make it, unless it is there. Raises EngineError when the subnet is somebody else's, or is not what it was."""
+        if self.is_there():
             return
         self.remove()  # of one that a kill left half-made
         routes = subprocess.run(["ip", "-j", "route"], capture_output=True, text=True, check=True).stdout
@@ -58,13 +58,25 @@ class Switch:
         do("ip", "address", "add", f"{last}/{self._net.prefixlen}", "dev", f"st{self._id}")
         do("ip", "link", "set", f"st{self._id}", "up")
 
-    def _is_up(self) -> bool:
-        """The last step was done."""
+    def is_there(self) -> bool:
+        """Whether it is, whole. Raises EngineError when it is in another subnet: no host would reach the others."""
+        if not Path(f"/sys/class/net/st{self._id}/operstate").exists() or not (own := self._address()):
+            return False
+        if (there := ipaddress.ip_interface(own).network) != self._net:
+            raise EngineError(
+                f"stele:subnet: {self._net} is not allowed; allowed: {there}, where the other hosts are; "
+                f"pulumi config set subnet {there}, or pulumi destroy first"
+            )
+        return True
+
+    def _address(self) -> str | None:
+        """This machine's on it, once the last step was done."""
         shown = subprocess.run(
             ["ip", "-j", "address", "show", f"st{self._id}"], capture_output=True, text=True, check=True
         )
         link = json.loads(shown.stdout)[0]
-        return "UP" in link["flags"] and bool(link["addr_info"])
+        own = [f"{each['local']}/{each['prefixlen']}" for each in link["addr_info"] if each["family"] == "inet"]
+        return own[0] if own and "UP" in link["flags"] else None
 
     def plug(self, name_space: str, address: str) -> None:
         """Give an engine's name space an address on it."""
@@ -95,11 +107,15 @@ class LocalEngine(NamespacedEngine):
         super().__init__(name, folder, registry)
         self._switch, self._machine = switch, machine
 
-    def wire(self) -> None:
-        """Plug it in. What it is is written first: an engine that a kill leaves behind is known."""
+    def begin(self) -> None:
+        """What it is is written first: an engine that a kill leaves behind is known."""
+        self.folder.mkdir(parents=True)
         whole = self.folder / "host.json.new"
         whole.write_text(json.dumps(dict(self._machine)))
         whole.rename(self.folder / "host.json")
+
+    def wire(self) -> None:
+        """Plug it in."""
         self._switch.ensure()
         self._switch.plug(self.name, self._machine["address"])
 
@@ -114,6 +130,14 @@ class LocalEngine(NamespacedEngine):
             "shutdown-timeout": 40,
         }
 
+    def volumes(self) -> list[str]:
+        """Names of those with data, whether or not it runs."""
+        return with_data(path.name for path in (self.folder / "engine" / "volumes").glob("*") if path.is_dir())
+
+    def is_member(self) -> bool:
+        """Whether it was in a Swarm when it last ran."""
+        return (self.folder / "engine" / "swarm" / "docker-state.json").exists()
+
 
 class LocalMachines:
     """The engines of one cluster. Each has a folder with its data and a ``host.json`` that says what it is."""
@@ -121,6 +145,26 @@ class LocalMachines:
     def __init__(self, cluster: str, subnet: str, root: Path) -> None:
         self._cluster, self._root, self._subnet = cluster, root / cluster, subnet
         self._switch = Switch(cluster, subnet)
+        self._last_words: dict[tuple[str, str], Sequence[str]] = {}  # of engines that did not start
+
+    def wake(self) -> None:
+        """An engine that is off and has data is switched on; so are all, when all are off: this machine was.
+
+        Any other that is off is a host that is lost. Raises HostError.
+        """
+        off = [(machine, engine) for machine in self.all() if not (engine := self._engine_of(machine)).processes()]
+        everything = len(off) == len(self.all())
+        for machine, engine in off:
+            data = engine.volumes()
+            if data or (everything and engine.is_member()):
+                try:
+                    engine.start_again()
+                except EngineError as error:
+                    if data:
+                        raise HostError(
+                            f"host {machine.name}: it has volume {data[0]} and does not start: {error}: mend that; or, "
+                            f"if nobody needs it: rm -r {engine.folder}"
+                        ) from error
 
     def all(self) -> Sequence[Machine]:
         """Every engine."""
@@ -129,6 +173,10 @@ class LocalMachines:
 
     def find(self, name: str, generation: str) -> Machine | None:
         """One of them, when it answers."""
+        try:
+            self._switch.is_there()
+        except EngineError as error:
+            raise HostError(str(error)) from error
         own = [each for each in self.all() if (each.name, each.generation) == (name, generation)]
         engine = self.engine(name, generation)
         if not own:
@@ -142,23 +190,37 @@ class LocalMachines:
     def bring_up(self, wanted: Wanted) -> Machine:
         """Start an engine that is empty."""
         address = self.free_address()
+        self._clear()
         engine = self.engine(wanted.name, wanted.generation, address)
+        engine.limit = max(engine.limit, wanted.window)
         try:
             engine.start()
         except EngineError as error:
+            self._last_words[wanted.name, wanted.generation] = error.console
             raise HostError(str(error)) from error
         return Machine(wanted.name, wanted.generation, address, engine.host)
 
     def take_away(self, machine: Machine) -> None:
         """Kill the engine and remove what it kept; the last one takes the wire along."""
         self.engine(machine.name, machine.generation).remove()
+        self._clear()
         if self._root.exists() and not any(self._root.iterdir()):
             self._switch.remove()
             self._root.rmdir()
 
-    def console(self, name: str, generation: str) -> list[str]:
+    def _clear(self) -> None:
+        """A folder that does not say what it is was being made, or removed, by somebody who was killed."""
+        for folder in self._root.glob("*/"):
+            if not (folder / "host.json").exists():
+                name, _, generation = folder.name.rpartition("-")
+                self.engine(name, generation).remove()
+
+    def console(self, name: str, generation: str) -> Sequence[str]:
         """What the engine said last."""
-        return self.engine(name, generation).console()
+        return self._last_words.get((name, generation)) or self.engine(name, generation).console()
+
+    def _engine_of(self, machine: Machine) -> LocalEngine:
+        return self.engine(machine.name, machine.generation, machine.address)
 
     def engine(self, name: str, generation: str, address: str = "") -> LocalEngine:
         """One of them, whether or not it is there."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,8 +20,16 @@ class Machine:
     engine: str
 
 
+def with_data(volumes: Iterable[str]) -> list[str]:
+    """Those volumes that somebody has given a name."""
+    return sorted(name for name in volumes if not re.fullmatch(r"[0-9a-f]{64}", name))
+
+
 class Machines(Protocol):
     """Those of one cluster."""
+
+    def wake(self) -> None:
+        """Switch on what is off and is not lost. Raises HostError."""
 
     def all(self) -> Sequence[Machine]:
         """Every one that may be in the cluster; without a name, one that is asked about it and nothing else."""

@@ -13,13 +13,14 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import docker
 
-LIMIT = 60  # seconds until it answers
+LIMIT = 60  # seconds until it answers, unless somebody says otherwise
 # A fresh /sys shows the namespace's own interfaces, as dockerd expects; the cgroups of this machine stay in place.
 _MOUNTS = """
 set -e
@@ -46,7 +47,9 @@ listen registry
 
 
 class EngineError(Exception):
-    """The engine cannot be used; the text is one line with the mend."""
+    """The engine cannot be used; the text is one line with the mend. ``console``: what it said last."""
+
+    console: Sequence[str] = ()
 
 
 class NamespacedEngine:
@@ -56,6 +59,7 @@ class NamespacedEngine:
     """
 
     what = "the engine"
+    limit: float = LIMIT
 
     def __init__(self, name: str, folder: Path, registry: str) -> None:
         self.name, self.folder, self._registry = name, folder, registry
@@ -85,21 +89,37 @@ class NamespacedEngine:
         return docker.DockerClient(base_url=self.host, version="auto", timeout=120)
 
     def start(self) -> None:
-        """Bring it up. Raises EngineError; then nothing of it is left."""
+        """Bring it up, empty. Raises EngineError; then nothing of it is left."""
+        self.check()
         try:
-            self._start()
-        except BaseException:
+            self.remove()  # of one that was killed
+            self.begin()
+            self._switch_on()
+        except BaseException as error:
+            if isinstance(error, EngineError):
+                error.console = self.console()
             self.remove()
             raise
 
-    def _start(self) -> None:
+    def start_again(self) -> None:
+        """Bring it up with what it kept, as a machine that was off. Raises EngineError; then it is off as before."""
         self.check()
-        self.remove()  # of one that was killed
-        (self.folder / "cgroup").mkdir(parents=True)
+        try:
+            self.switch_off()
+            self._switch_on()
+        except BaseException:
+            self.switch_off()
+            raise
+
+    def _switch_on(self) -> None:
+        (self.folder / "cgroup").mkdir(parents=True, exist_ok=True)
         do("ip", "netns", "add", self.name)
         do("ip", "-n", self.name, "link", "set", "lo", "up")
         self.wire()
         self.run()
+
+    def begin(self) -> None:
+        """Before anything is there: nothing, unless a subclass says what."""
 
     def wire(self) -> None:
         """Connect the name space with others: nothing, unless a subclass says how."""
@@ -129,10 +149,10 @@ class NamespacedEngine:
             self._processes.append(subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True))
 
     def _await(self) -> None:
-        deadline = time.monotonic() + LIMIT
+        deadline = time.monotonic() + self.limit
         while True:
             try:
-                self._ping(LIMIT)
+                self._ping(self.limit)
             except OSError as error:
                 gone = self._processes[-1].poll() is not None
                 if gone or time.monotonic() > deadline:
@@ -192,14 +212,24 @@ class NamespacedEngine:
                     os.kill(int(word), signal.SIGKILL)
             time.sleep(0.5)
 
-    def remove(self) -> None:
-        """:meth:`kill` it, and take away what it kept."""
+    def switch_off(self) -> None:
+        """:meth:`kill` it, and take away all but its folder."""
         self.kill()
         if Path(f"/run/netns/{self.name}").exists():
             subprocess.run(["ip", "netns", "delete", self.name], check=False)
         _unmount(self.folder, self._run)
-        for folder in (self.folder, self._run):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self._run, ignore_errors=True)
+
+    def remove(self) -> None:
+        """:meth:`switch_off`, and take away what it kept."""
+        self.switch_off()
+        # At once no data any more, and whose it was is known as long as anything of it is there.
+        gone = self.folder / "gone"
+        shutil.rmtree(gone, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            (self.folder / "engine").rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def pids_of(*folders: Path) -> list[int]:

@@ -7,7 +7,6 @@ for its address may be somebody else's by now.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -15,7 +14,7 @@ from docker.errors import DockerException
 
 from hosts.engine_client import connect
 from hosts.leaving import Leaving, check_unused
-from hosts.machines import Machine, Machines
+from hosts.machines import Machine, Machines, with_data
 from hosts.steps import Steps
 from hosts.swarm_view import (
     CLUSTER_LABEL,
@@ -44,6 +43,7 @@ class Roll:
     def converge(self) -> Machine:
         """The wanted host is there and in the Swarm, and no other generation of it is. Raises HostError."""
         with self._telling():
+            self._machines.wake()
             found = self._machines.find(self._wanted.name, self._wanted.generation)
             if found is not None:
                 self._check_ours(found)
@@ -66,6 +66,7 @@ class Roll:
     def remove(self, *, given_up: bool = False) -> None:
         """No generation of the host is there any more. Raises HostError. A cluster that is ``given_up`` may be lost."""
         with self._telling():
+            self._machines.wake()
             view = self._view()
             if given_up and not view.decides():
                 self._abandon()
@@ -85,6 +86,7 @@ class Roll:
     def check_unused(self, *, given_up: bool = False) -> None:
         """Nothing runs on the cluster, and none of its hosts has data. Raises HostError, or not: as :meth:`remove`."""
         with self._telling():
+            self._machines.wake()
             view = self._view()
             if given_up and not view.decides():
                 return
@@ -113,7 +115,8 @@ class Roll:
 
     def _adopt(self) -> None:
         """The wanted machine is labelled as what it is; another that was killed before that, as what it was."""
-        for machine in self._machines.all():
+        noted = self._noted()
+        for machine in [*self._machines.all(), *([noted] if noted else [])]:
             if machine.name != self._wanted.name:
                 continue
             with suppress(DockerException, OSError):
@@ -122,6 +125,12 @@ class Roll:
                 allowed = {None, machine.name} if machine.generation == self._wanted.generation else {None}
                 if node is not None and labels_of(node).get(HOST_LABEL) in allowed:
                     self._label(node, machine)
+
+    def _noted(self) -> Machine | None:
+        """The machine that was to be this host when somebody last began to let one join."""
+        view = self._view()
+        noted = view.noted(self._wanted.name) if view.exists() else None
+        return Machine(name=self._wanted.name, **noted) if noted else None
 
     def _label(self, node: Json, machine: Machine) -> None:
         """A node says whose it is, and how it is reached."""
@@ -185,6 +194,9 @@ class Roll:
         swarm = connect(machine.engine, 60).swarm
         try:
             if others.exists():
+                # A label of the node comes later: a roll that is killed before, and called off, must find the machine.
+                where = {"generation": machine.generation, "address": machine.address, "engine": machine.engine}
+                others.note(machine.name, where)
                 token = others.tokens()[self._wanted.role]
                 addresses = [f"{node['ManagerStatus']['Addr'].rpartition(':')[0]}:{PORT}" for node in others.managers()]
                 swarm.join(addresses, token, listen_addr=f"0.0.0.0:{PORT}", advertise_addr=machine.address)
@@ -192,8 +204,15 @@ class Roll:
                 labels = {CLUSTER_LABEL: self._wanted.cluster}
                 swarm.init(advertise_addr=machine.address, listen_addr=f"0.0.0.0:{PORT}", labels=labels)
         except (DockerException, OSError) as error:
-            self._undo(machine)
-            raise self._steps.error(error) from error
+            if not self._is_joining(machine):
+                self._undo(machine)
+                raise self._steps.error(error) from error
+
+    def _is_joining(self, machine: Machine) -> bool:
+        """Whether its engine goes on by itself: after 20 s it lets its client go (`swarmConnectTimeout` of moby)."""
+        with suppress(DockerException, OSError):
+            return bool(state_of(machine.engine)["LocalNodeState"] in {"pending", "active"})
+        return False
 
     def _ready(self, machine: Machine) -> Json:
         """The new node, once the managers see it ready, with the labels that say whose it is."""
@@ -228,17 +247,23 @@ class Roll:
         return node
 
     def _settle(self, node: Json) -> None:
-        """What a roll that was called off had doubled is as before; a twin is forgotten, whose machine this one was."""
+        """What a roll that was called off had doubled is as before; a twin is forgotten, whose machine this one was; no
+        other machine is about to be this host."""
         Leaving(self._steps, self._view(), node).restore()
         for twin in self._nodes():
             if twin["ID"] != node["ID"]:
                 self._leaving(twin).check_majority()
                 self._leaving(twin).forget()
+        if (noted := self._noted()) is not None:
+            with suppress(DockerException, OSError):  # one that is silent may still join: it stays noted
+                own = noted.generation == self._wanted.generation
+                if own or state_of(noted.engine)["LocalNodeState"] in IN_NONE:
+                    self._view().note(noted.name, None)
 
     def _undo(self, machine: Machine) -> None:
         """A host that does not join is no host: nothing of it stays, and what there was stays as it was."""
         self._last_words = self._machines.console(machine.name, machine.generation)
-        with suppress(DockerException, OSError):
+        with suppress(DockerException, OSError, HostError):  # why it does not join is what is told
             identity = str(state_of(machine.engine).get("NodeID", ""))
             view = self._view().without(machine.engine)
             if identity and (node := view.node(identity)) is not None:
@@ -246,6 +271,7 @@ class Roll:
             self._leave(machine, identity)
             if identity:
                 view.remove_node(identity)
+                view.note(machine.name, None)
         self._machines.take_away(machine)
 
     # -- a host goes --------------------------------------------------------------------------------------------------
@@ -269,16 +295,15 @@ class Roll:
         try:
             if state_of(machine.engine).get("NodeID") != node["ID"]:
                 return
-            volumes = connect(machine.engine).volumes.list()
+            volumes = with_data(each.name for each in connect(machine.engine).volumes.list())
         except (DockerException, OSError):
             if node["Status"]["State"] == "down":
                 return  # it is lost, and what it had
             raise  # silence is no answer
-        named = [each.name for each in volumes if not re.fullmatch(r"[0-9a-f]{64}", each.name)]
-        if named:
+        if volumes:
             raise HostError(
-                f"host {machine.name}: it alone has volume {named[0]}: move that data first (docs/hosts.md), or, "
-                f"if nobody needs it: docker -H {machine.engine} volume rm {named[0]}"
+                f"host {machine.name}: it alone has volume {volumes[0]}: move that data first (docs/restore.md), or, "
+                f"if nobody needs it: docker -H {machine.engine} volume rm {volumes[0]}"
             )
 
     def _retire(self, node: Json) -> None:
@@ -288,6 +313,7 @@ class Roll:
         alive = self._is_alive(node)
         if alive:
             leaving.empty()
+            self._check_data(node)  # of somebody who came meanwhile
         self._steps.begin(f"{labels_of(node).get(GENERATION_LABEL, '')} leaves")
         if machine is not None:
             leaving.demote()
@@ -322,10 +348,12 @@ class Roll:
         """A machine of a Swarm without a majority leaves. One that is in another by now stays there."""
         for machine in self._machines.all():
             if machine.name == self._wanted.name:
-                with suppress(DockerException, OSError):
+                try:
                     state = state_of(machine.engine)
                     if state["LocalNodeState"] not in IN_NONE and not state.get("Cluster"):
                         self._leave(machine, str(state["NodeID"]))
+                except (DockerException, OSError):
+                    self._steps.begin(f"{machine.address} does not answer, and is given up: switch it off")
 
     def _leave(self, machine: Machine, identity: str) -> None:
         """The machine leaves its Swarm, if it is that node of it. Raises DockerException or OSError."""
@@ -338,7 +366,8 @@ class Roll:
         try:
             yield
         except (HostError, DockerException, OSError) as error:
-            own = self._machines.console(self._wanted.name, self._wanted.generation)
+            # Of a machine that nothing was done to nothing is told: it may be somebody else's.
+            own = self._machines.console(self._wanted.name, self._wanted.generation) if self._steps.begun else ()
             said = "".join(f"\n  {self._wanted.name} | {line}" for line in self._last_words or own)
             told = f"{self._steps.error(error)}{'. Last lines of its console:' + said if said else ''}"
             raise HostError(told) from error

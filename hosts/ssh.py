@@ -13,6 +13,11 @@ def ssh(engine: str, *command: str) -> list[str]:
     return ["ssh", *(word for option in _OPTIONS for word in ("-o", option)), "--", engine, *command]
 
 
+def is_there(said: str) -> bool:
+    """Whether a machine has answered that lets nobody in: it is not lost."""
+    return any(words in said for words in ("Permission denied", "Host key verification failed", "Too many auth"))
+
+
 def refusal(engine: str, said: str) -> str:
     """Why ``ssh`` did not get there, from its standard error."""
     return f"{engine.removeprefix(SSH)} refuses SSH: {(said.strip().splitlines() or ['no answer'])[-1]}"

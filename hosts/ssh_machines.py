@@ -31,6 +31,9 @@ class SshMachines:
         self._before = [] if before is None else [before]
         self._peers = [_machine("", "", peer) for peer in wanted.peers]
 
+    def wake(self) -> None:
+        """Somebody else does that."""
+
     def all(self) -> Sequence[Machine]:
         """The wanted one first, then those that may know its cluster."""
         return self._all
@@ -93,13 +96,21 @@ class SshMachines:
             raise HostError(f"the engine of {address} does not answer: {asked.stderr.strip()}")
 
     def _check_cluster(self, machine: Machine) -> None:
-        """If it manages a Swarm, then this cluster's. Raises HostError."""
+        """If it is in a Swarm, then in this cluster's, as far as its managers say. Raises HostError."""
         state = self._states.get(machine.engine, {})
+        if state.get("Cluster"):
+            self._check_owner(f"{machine.address} manages", state)
+        elif (
+            state.get("LocalNodeState") == "active" and machine != self._own
+        ):  # the wanted one is looked up by its node
+            for manager in _managers(machine.engine, state):
+                with suppress(DockerException, OSError):  # another one will say it
+                    self._check_owner(f"{machine.address} is in", state_of(manager.engine))
+
+    def _check_owner(self, who: str, state: Json) -> None:
         if state.get("Cluster") and (owner := cluster_of(state)) != self._wanted.cluster:
             whose = f"of cluster {owner}" if owner else "that is no cluster of a stack"
-            raise HostError(
-                f"{machine.address} manages a Swarm {whose}, not of {self._wanted.cluster}: another address?"
-            )
+            raise HostError(f"{who} a Swarm {whose}, not of {self._wanted.cluster}: another address?")
 
 
 def _machine(name: str, generation: str, address: str) -> Machine:

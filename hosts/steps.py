@@ -12,12 +12,19 @@ from docker.errors import DockerException
 
 from hosts.wanted import HostError
 
+_FIRST = "looks"
+
 
 class Steps:
     """The steps of one host, each of which has ``window`` seconds."""
 
     def __init__(self, host: str, window: int) -> None:
-        self.host, self._window, self._step = host, window, "looks"
+        self.host, self._window, self._step = host, window, _FIRST
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything is done already: what is refused before that says nothing about the machine."""
+        return self._step != _FIRST
 
     def begin(self, step: str) -> None:
         """Say what is done now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -12,9 +13,11 @@ import docker
 from docker.errors import APIError, DockerException
 
 from hosts.engine_client import UNREACHED, connect
+from hosts.ssh import is_there
 from hosts.wanted import HostError, Role
 
 CLUSTER_LABEL = "stele.cluster"  # of a Swarm: whose it is
+JOINING_LABEL = "stele.joining."  # of a Swarm, and a host's name: the machine that is to be that host
 GENERATION_LABEL = "stele.generation"
 ENGINE_LABEL = "stele.engine"  # of a node: its DOCKER_HOST
 STACK_LABEL = "stele.stack"  # of a service: whose it is (components/swarm.py sets it)
@@ -39,7 +42,11 @@ def state_of(engine: str) -> Json:
 
 
 class _Silence(Exception):
-    """No manager has answered; why the last one that was asked did not."""
+    """No manager has answered; why each did not. ``leaderless``: one did, and has no leader."""
+
+    def __init__(self, reasons: Sequence[str], *, leaderless: bool) -> None:
+        super().__init__("; ".join(reasons) or "none is known")
+        self.reasons, self.leaderless = reasons, leaderless
 
 
 class SwarmView:
@@ -65,10 +72,13 @@ class SwarmView:
         return False
 
     def decides(self) -> bool:
-        """Whether its managers have a majority."""
+        """Whether its managers have a majority: whoever may be choosing a leader is waited for. Raises HostError where
+        one is there and lets nobody in."""
         try:
-            self._once(lambda api: api.nodes())
-        except _Silence:
+            self._patiently(lambda api: api.nodes(), with_silence=False)
+        except _Silence as silence:
+            if shut := [why for why in silence.reasons if is_there(why)]:
+                raise HostError(f"{shut[0]}: it is there: what is not lost is not given up") from None
             return False
         return True
 
@@ -85,31 +95,39 @@ class SwarmView:
 
     def ask(self, what: Callable[[Any], T]) -> T:
         """Ask a manager; another one when it is gone, and again while they choose a leader. Raises HostError."""
+        try:
+            return self._patiently(what)
+        except _Silence as why:
+            raise HostError(f"no manager of cluster {self._cluster} answers ({why}): {self._mend()}") from None
+
+    def _patiently(self, what: Callable[[Any], T], *, with_silence: bool = True) -> T:
+        """The same; where nobody is there at all, at once if so asked. Raises _Silence."""
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 return self._once(what)
-            except _Silence as why:
-                if time.monotonic() > deadline:
-                    raise HostError(f"no manager of cluster {self._cluster} answers ({why}): {self._mend()}") from None
+            except _Silence as silence:
+                if time.monotonic() > deadline or not (silence.leaderless or with_silence):
+                    raise
             time.sleep(0.5)
 
     def _once(self, what: Callable[[Any], T]) -> T:
         """What the first manager answers. Raises _Silence."""
-        why = "none is known"
+        reasons, leaderless = [], False
         for engine in _likeliest(self._engines):
             try:
                 if self._manages(engine):
                     return what(connect(engine).api)
-                why = f"{engine} does not manage it"
+                reasons.append(f"{engine} does not manage it")
             except APIError as error:
                 if error.status_code not in {500, UNREACHED, 503}:  # of no leader, over no SSH, of no manager
                     raise
-                why = f"{engine}: {' '.join(str(error.explanation).split())}"
+                leaderless = leaderless or error.status_code != UNREACHED
+                reasons.append(f"{engine}: {' '.join(str(error.explanation).split())}")
             except (DockerException, OSError) as error:
-                why = f"{engine}: {' '.join(str(error).split())}"
+                reasons.append(f"{engine}: {' '.join(str(error).split())}")
             _failed[engine] = time.monotonic()
-        raise _Silence(why)
+        raise _Silence(reasons, leaderless=leaderless)
 
     def _manages(self, engine: str) -> bool:
         """Whether this engine is a manager of this cluster's Swarm."""
@@ -226,6 +244,20 @@ class SwarmView:
 
         self._change(find, lambda spec: spec["Mode"]["Replicated"].update(Replicas=replicas), write)
 
+    def note(self, host: str, joining: Mapping[str, str] | None) -> None:
+        """Let the Swarm say which machine is about to be this host, or that none is."""
+
+        def change(spec: Json) -> None:
+            others = {key: value for key, value in (spec.get("Labels") or {}).items() if key != JOINING_LABEL + host}
+            spec["Labels"] = others | ({} if joining is None else {JOINING_LABEL + host: json.dumps(joining)})
+
+        self._change_swarm(change)
+
+    def noted(self, host: str) -> dict[str, str] | None:
+        """What was noted."""
+        labels = self.ask(lambda api: api.inspect_swarm())["Spec"].get("Labels") or {}
+        return json.loads(labels[JOINING_LABEL + host]) if JOINING_LABEL + host in labels else None
+
     def tune(self) -> None:
         """Let the Swarm notice a lost node sooner, and say whose it is."""
 
@@ -233,6 +265,9 @@ class SwarmView:
             spec["Dispatcher"].update(HeartbeatPeriod=HEARTBEAT * 1_000_000_000)
             spec["Labels"] = (spec.get("Labels") or {}) | {CLUSTER_LABEL: self._cluster}
 
+        self._change_swarm(change)
+
+    def _change_swarm(self, change: Callable[[Json], None]) -> None:
         self._change(
             lambda api: api.inspect_swarm(),
             change,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import yaml
 from bench.lab.door import Door
 from bench.lab.workspace import wait_until
 from tests.cluster.balancer import CHECK_INTERVAL, FALL
-from tests.cluster.conftest import CONNECTIONS, HOSTS, PATCHED, PUBLIC, Site, point
+from tests.cluster.conftest import CONNECTIONS, HOSTS, PATCHED, PUBLIC, WINDOW, Site, point
 from tests.conftest import BASE
 
 # docker-py leaves a socket open when it meets an engine that does not answer.
@@ -61,7 +62,9 @@ def test_all_hosts_are_patched_through_a_kill_and_nobody_notices(site: Site) -> 
     with site.load() as load:
         site.cluster.configure(version=PATCHED)
         up = site.cluster.begin_up()
-        wait_until("the first host is under way", lambda: "gets healthy elsewhere" in up.output(), 120)
+        # The first host has gone by then, and with it the engine that everybody talks to.
+        under_way = re.compile("host b: .* gets healthy elsewhere")
+        wait_until("the second host is under way", lambda: under_way.search(up.output()) is not None, 2 * WINDOW)
         assert up.kill(everything=True), up.output()
         recovered = site.cluster.recover()
         assert recovered.returncode == 0, recovered.stdout + recovered.stderr
@@ -170,14 +173,16 @@ def test_a_host_that_does_not_boot_stops_the_roll(site: Site, monkeypatch: pytes
     # An engine that does not start.
     broken = site.folder / "bin"
     broken.mkdir()
-    (broken / "dockerd").write_text("#!/bin/sh\necho 'no space left on this host'\nexit 1\n")
+    (broken / "dockerd").write_text("#!/bin/sh\necho it looks at its disk\necho 'no space left on this host'\nexit 1\n")
     (broken / "dockerd").chmod(0o755)
     env = site.cluster.workspace.env
     monkeypatch.setitem(env, "PATH", f"{broken}:{env['PATH']}")
     failed = site.cluster.up(check=False, version=BASE)
     said = failed.stdout + failed.stderr
     assert failed.returncode != 0
-    assert "host a: boots: the engine does not start: no space left on this host" in said, said
+    last = "the engine does not start: no space left on this host. Last lines of its console:"
+    assert f"host a: boots: {last}" in said, said
+    assert "a | it looks at its disk" in said, said
     assert {machine.generation for machine in site.machines.all()} == generations
     assert (tasks(site), site.shape()) == (before, shape)
     monkeypatch.undo()
@@ -185,14 +190,17 @@ def test_a_host_that_does_not_boot_stops_the_roll(site: Site, monkeypatch: pytes
 
 
 def test_bad_settings_are_one_line_and_change_nothing(site: Site) -> None:
-    stack = site.cluster
+    stack, before, shape = site.cluster, tasks(site), site.shape()
     for settings, said in BAD:
         kept = {key: stack_settings(stack).get(f"stele:{key}") for key in settings}
-        stack.configure(**settings)
-        failed = stack.preview(check=False)
+        failed = stack.up(check=False, **settings)
         stack.configure(**kept)
         assert failed.returncode != 0
-        assert said in failed.stdout + failed.stderr, failed.stdout
+        told = [line.strip() for line in failed.stdout.partition("Diagnostics:")[2].splitlines() if "error: " in line]
+        (line,) = [line for line in told if line != "error: update failed"]
+        assert line.startswith(f"error: {said}"), failed.stdout
+    stack.up("--expect-no-changes")
+    assert (tasks(site), site.shape()) == (before, shape)
 
 
 def stack_settings(stack: Any) -> dict[str, Any]:
@@ -200,7 +208,7 @@ def stack_settings(stack: Any) -> dict[str, Any]:
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"version": "1.2.9"}, "1.2.9"),
+    ({"version": "1.2.9"}, "stele:version: '1.2.9' is not published; published versions of orders: "),
     ({"hosts": {"a": "manager", "b": "manager"}}, "stele:hosts: '2 managers' is not allowed; allowed: 1, 3, 5 or 7"),
     ({"hosts": {"a": "boss"}}, "stele:hosts.a: 'boss' is not allowed; allowed: manager | worker"),
     ({"subnet": "8.8.8.0/24"}, "stele:subnet: '8.8.8.0/24' is not allowed; allowed: a private IPv4 network"),

@@ -178,20 +178,9 @@ def _health(*command: str) -> types.Healthcheck:
     return types.Healthcheck(test=["CMD", *command], interval=5 * SECOND, timeout=30 * SECOND, retries=60)
 
 
-def tasks(services: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """Those that are to run."""
-    for each in services:
-        yield from each.tasks({"desired-state": "running"})
-
-
 def states(services: Iterable[Any]) -> list[str]:
     """Of the tasks that are to run."""
-    return [task["Status"]["State"] for task in tasks(services)]
-
-
-def running(services: Iterable[Any], node: str) -> set[str]:
-    """IDs of the tasks that run on a node."""
-    return {task["ID"] for task in tasks(services) if task["Status"]["State"] == "running" and task["NodeID"] == node}
+    return [task["Status"]["State"] for each in services for task in each.tasks({"desired-state": "running"})]
 
 
 @contextmanager

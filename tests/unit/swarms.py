@@ -32,11 +32,50 @@ def _refused(code: int, why: str) -> APIError:
 
 @dataclass
 class Swarm:
-    """Its nodes by ID, and whose it is."""
+    """Its nodes by ID, what runs on them, and whose it is."""
 
     cluster: str | None
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     services: list[dict[str, Any]] = field(default_factory=list)
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)  # its other labels
+    healthy: bool = True  # what is started from now on gets healthy
+    leaderless: int = 0  # how often it says that it has no leader
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its own."""
+        return self.notes | ({CLUSTER_LABEL: self.cluster} if self.cluster else {})
+
+    def serve(self, name: str, replicas: int) -> None:
+        """Let a service run."""
+        spec = {"Name": name, "Mode": {"Replicated": {"Replicas": replicas}}, "TaskTemplate": {}, "Labels": {}}
+        self.services.append({"ID": name, "Version": {"Index": 1}, "Spec": spec})
+        self.place()
+
+    def running(self, name: str) -> list[dict[str, Any]]:
+        """Its tasks that are to run."""
+        return [task for task in self.tasks if task["ServiceID"] == name and task["DesiredState"] == "running"]
+
+    def where(self, name: str) -> list[str]:
+        """The addresses where it runs."""
+        return sorted(self.nodes[task["NodeID"]]["Status"]["Addr"] for task in self.running(name))
+
+    def place(self) -> None:
+        """Start and end tasks, as Swarm does: where there are the fewest."""
+        for task in self.tasks:
+            if self.nodes.get(task["NodeID"], {"Spec": {"Availability": "drain"}})["Spec"]["Availability"] == "drain":
+                task["DesiredState"] = task["Status"]["State"] = "shutdown"
+        free = [key for key, node in self.nodes.items() if node["Spec"]["Availability"] == "active"]
+        for service in self.services:
+            name, wanted = service["ID"], service["Spec"]["Mode"]["Replicated"]["Replicas"]
+            while len(tasks := self.running(name)) > wanted:
+                tasks[-1]["DesiredState"] = tasks[-1]["Status"]["State"] = "shutdown"
+            while len(tasks := self.running(name)) < wanted and free:
+                on = min(free, key=lambda node, tasks=tasks: [task["NodeID"] for task in tasks].count(node))  # type: ignore[misc]
+                state = {"State": "running" if self.healthy else "starting", "Err": "" if self.healthy else "no luck"}
+                task = {"ID": f"t{next(_ids)}", "ServiceID": name, "NodeID": on, "DesiredState": "running"}
+                self.tasks.append(task | {"Status": state})
 
 
 @dataclass
@@ -48,6 +87,9 @@ class Computer:
     swarm: Swarm | None = None
     node: str = ""
     dead: bool = False
+    shut: bool = False  # its SSH lets nobody in
+    join_refused: str = ""  # why it cannot join
+    slow_to_join: bool = False  # it joins when its client has given up waiting
     pending: int = 0  # how often it says that it is still looking for its Swarm
     volumes: list[str] = field(default_factory=list)
 
@@ -72,6 +114,9 @@ class Computer:
         """The Swarm that it manages."""
         if self.swarm is None or self.own is None or self.own["Spec"]["Role"] != "manager":
             raise _refused(503, "This node is not a swarm manager")
+        if self.swarm.leaderless:
+            self.swarm.leaderless -= 1
+            raise _refused(500, "The swarm does not have a leader")
         return self.swarm
 
     def lose(self) -> None:
@@ -96,8 +141,8 @@ class Computer:
         told = {"LocalNodeState": "active", "NodeID": self.node, "ControlAvailable": False, "Cluster": None}
         told["RemoteManagers"] = [{"NodeID": each["ID"], "Addr": each["ManagerStatus"]["Addr"]} for each in managers]
         if self.own is not None and self.own["Spec"]["Role"] == "manager":
-            labels = {CLUSTER_LABEL: self.swarm.cluster} if self.swarm.cluster else {}
-            told |= {"ControlAvailable": True, "Cluster": {"Spec": {"Labels": labels}}}
+            cluster = None if self.swarm.leaderless else {"Spec": {"Labels": self.swarm.labels}}
+            told |= {"ControlAvailable": True, "Cluster": cluster}
         return {"Swarm": told}
 
 
@@ -120,6 +165,7 @@ class Api:
             node.pop("ManagerStatus", None)
         else:
             node["ManagerStatus"] = {"Reachability": "reachable", "Addr": f"{node['Status']['Addr']}:2377"}
+        self._computer.managed().place()
 
     def remove_node(self, identity: str, *, force: bool) -> None:
         assert force
@@ -128,17 +174,35 @@ class Api:
     def inspect_swarm(self) -> dict[str, Any]:
         swarm = self._computer.managed()
         tokens = {"Manager": (swarm, "manager"), "Worker": (swarm, "worker")}
-        return {"JoinTokens": tokens, "Spec": {"Dispatcher": {}}, "Version": {"Index": 1}}
+        return {
+            "JoinTokens": tokens,
+            "Spec": {"Dispatcher": {}, "Labels": dict(swarm.labels)},
+            "Version": {"Index": 1},
+        }
 
     def update_swarm(self, _: int, swarm_spec: dict[str, Any]) -> None:
-        self._computer.managed().cluster = swarm_spec["Labels"][CLUSTER_LABEL]
+        swarm, notes = self._computer.managed(), dict(swarm_spec["Labels"])
+        swarm.cluster, swarm.notes = notes.pop(CLUSTER_LABEL, None), notes
 
     def services(self, _: Any = None) -> list[dict[str, Any]]:
-        return self._computer.managed().services
+        return copy.deepcopy(self._computer.managed().services)
 
-    def tasks(self, _: Any) -> list[dict[str, Any]]:
-        self._computer.managed()
-        return []
+    def tasks(self, filters: dict[str, str]) -> list[dict[str, Any]]:
+        keys = {"service": "ServiceID", "node": "NodeID"}
+        wanted = {keys[name]: value for name, value in filters.items()}
+        return [task for task in self._computer.managed().tasks if wanted.items() <= task.items()]
+
+    def _url(self, path: str, service: str) -> str:
+        return path.format(service)
+
+    def _post_json(self, url: str, data: dict[str, Any], params: dict[str, int]) -> None:
+        assert params == {"version": 1}
+        swarm = self._computer.managed()
+        next(each for each in swarm.services if f"/{each['ID']}/" in url)["Spec"] = data
+        swarm.place()
+
+    def _raise_for_status(self, _: None) -> None:
+        """It has been said."""
 
 
 class Client:
@@ -152,7 +216,12 @@ class Client:
         return self._computer.info()
 
     def join(self, _: list[str], token: tuple[Swarm, str], **_more: str) -> None:
+        if self._computer.join_refused:
+            raise _refused(500, self._computer.join_refused)
         self._computer.join(*token)
+        if self._computer.slow_to_join:
+            self._computer.pending = 3
+            raise _refused(503, "Timeout was reached before node joined. The attempt to join will continue")
 
     def init(self, *, labels: dict[str, str], **_more: str) -> None:
         self._computer.join(Swarm(labels[CLUSTER_LABEL]), "manager")
@@ -206,6 +275,8 @@ class World:
         computer = self._all.get(url.rpartition("@")[2])
         if computer is None or computer.dead:
             raise DockerException(ssh.refusal(url, "timed out"))
+        if computer.shut:
+            raise DockerException(ssh.refusal(url, "Permission denied (publickey)."))
         return computer
 
     def _run(self, machine: Machine, command: str) -> subprocess.CompletedProcess[str]:
@@ -213,7 +284,8 @@ class World:
             computer = self._reach(machine.engine)
         except DockerException as error:
             return subprocess.CompletedProcess([], 255, "", str(error))
-        return subprocess.CompletedProcess([], 0, f"{computer.image}\n20.10\n" if "os-release" in command else "", "")
+        said = f"{computer.image}\n20.10\n" if "os-release" in command else "what it logs\n"
+        return subprocess.CompletedProcess([], 0, said, "")
 
 
 def host(

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from docker.errors import DockerException
 
+from hosts.__main__ import main
 from hosts.engine_client import connect
 from hosts.leaving import Leaving
-from hosts.local_machines import LocalMachines
+from hosts.local_machines import LocalEngine, LocalMachines, Switch
 from hosts.machines import Machine
+from hosts.namespaced_engine import EngineError
 from hosts.ssh_machines import SshMachines
 from hosts.steps import Steps
 from hosts.wanted import HostError, Role, Wanted
@@ -211,3 +214,105 @@ def test_silence_is_no_answer_unless_the_cluster_is_given_up(tmp_path: Path, ver
     assert (tmp_path / "hosts" / "h0-g").exists()
     assert run(STELE_GIVE_UP="hosts").returncode == 0
     assert (tmp_path / "hosts" / "h0-g").exists() == (verb == "unused")
+
+
+@dataclass
+class Off:
+    """What `LocalMachines` does with engines that are off, without an engine."""
+
+    started: list[str] = field(default_factory=list)
+    running: set[str] = field(default_factory=set)
+
+
+@pytest.fixture
+def off(monkeypatch: pytest.MonkeyPatch) -> Off:
+    off = Off()
+
+    def start(engine: LocalEngine) -> None:
+        off.started.append(engine.folder.name)
+        if (engine.folder / "broken").exists():
+            raise EngineError("the engine does not start: disk full")
+
+    monkeypatch.setattr(LocalEngine, "processes", lambda engine: [1] if engine.folder.name in off.running else [])
+    monkeypatch.setattr(LocalEngine, "start_again", start)
+    return off
+
+
+def kept(root: Path, name: str, what: str) -> None:
+    """What an engine that is off has in its folder."""
+    (root / "hosts" / name / "engine" / what).mkdir(parents=True)
+
+
+def test_a_lost_host_without_data_stays_lost(tmp_path: Path, off: Off) -> None:
+    own = machines(tmp_path, "10.83.0.1", "10.83.0.2")
+    for name in ("h0-g", "h1-g"):
+        kept(tmp_path, name, "swarm/docker-state.json")
+    kept(tmp_path, "h1-g", f"volumes/{'0' * 64}")  # that nobody has named
+    off.running = {"h0-g"}
+    own.wake()
+    assert off.started == []
+
+
+def test_one_with_data_is_switched_on(tmp_path: Path, off: Off) -> None:
+    own = machines(tmp_path, "10.83.0.1", "10.83.0.2")
+    kept(tmp_path, "h1-g", "volumes/orders-data")
+    off.running = {"h0-g"}
+    own.wake()
+    assert off.started == ["h1-g"]
+
+
+def test_after_this_machine_was_off_all_are_switched_on(tmp_path: Path, off: Off) -> None:
+    own = machines(tmp_path, "10.83.0.1", "10.83.0.2", "10.83.0.3")
+    for name in ("h0-g", "h1-g"):
+        kept(tmp_path, name, "swarm/docker-state.json")
+    (tmp_path / "hosts" / "h0-g" / "broken").touch()  # then it is lost, and the others go on
+    own.wake()
+    assert off.started == ["h0-g", "h1-g"]
+
+
+def test_data_on_one_that_does_not_start_is_told(tmp_path: Path, off: Off) -> None:
+    own = machines(tmp_path, "10.83.0.1")
+    kept(tmp_path, "h0-g", "volumes/orders-data")
+    (tmp_path / "hosts" / "h0-g" / "broken").touch()
+    with pytest.raises(HostError, match=r"^host h0: it has volume orders-data and does not start: .*full: mend"):
+        own.wake()
+
+
+def test_what_a_kill_left_of_an_engine_goes(tmp_path: Path) -> None:
+    own = machines(tmp_path, "10.83.0.1")
+    (tmp_path / "hosts" / "b-host-g2").mkdir()  # before it said what it is
+    own.take_away(own.all()[0])
+    assert not (tmp_path / "hosts").exists()
+
+
+def test_of_an_engine_that_did_not_start_the_console_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(engine: LocalEngine) -> None:
+        (engine.folder / "engine.log").write_text("no space left\nexiting\n")
+        raise EngineError("the engine does not start: exiting")
+
+    monkeypatch.setattr(LocalEngine, "check", lambda _: None)
+    monkeypatch.setattr(LocalEngine, "_switch_on", run)
+    own = machines(tmp_path)
+    with pytest.raises(HostError, match="does not start: exiting"):
+        own.bring_up(WANTED)
+    assert own.console(WANTED.name, WANTED.generation) == ["no space left", "exiting"]
+    assert own.all() == []
+
+
+def test_another_subnet_under_running_hosts_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Switch, "_address", lambda _: "10.83.0.14/28")
+    monkeypatch.setattr(Path, "exists", lambda _: True)
+    assert Switch("hosts", "10.83.0.0/28").is_there()
+    with pytest.raises(HostError, match=r"^stele:subnet: 10\.84\.0\.0/28 is not allowed; allowed: 10\.83\.0\.0/28, "):
+        LocalMachines("hosts", "10.84.0.0/28", Path()).find("a", "g")
+
+
+def test_without_root_it_is_told_what_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("hosts.__main__.ROOT", tmp_path / "hosts")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(WANTED.to_json()))
+    assert main(["converge"]) == 1
+    assert capsys.readouterr().err.startswith("host b: the engine needs root (network namespaces): sudo, or a machine")
+    assert not (tmp_path / "hosts").exists()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
+
 import pytest
 
 from hosts.wanted import HostError, Wanted
-from tests.unit.swarms import Swarm, World, host, members
+from tests.unit.swarms import Swarm, World, host, labels, members
 
 M, W = "manager", "worker"
 THREE = "1 2 3"
@@ -247,9 +250,130 @@ def test_a_cluster_is_not_given_up_while_its_managers_decide(world: World) -> No
     assert world["2"].swarm is swarm
 
 
-def test_one_that_is_lost_may_be_given_up(world: World) -> None:
+def test_one_that_is_lost_may_be_given_up(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    hosts, swarm = three(world)
+    for address in "12":
+        world[address].dead = True
+    swarm.leaderless = 99
+    world.roll(hosts["a"], hosts["a"]).check_unused(given_up=True)
+    for name in "bc":
+        world.roll(hosts[name], hosts[name]).remove(given_up=True)
+    assert world["3"].swarm is None
+    assert "host b: 2 does not answer, and is given up: switch it off" in capsys.readouterr().err
+
+
+def test_a_cluster_that_chooses_a_leader_is_not_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hosts.swarm_view.PATIENCE", 60)
+    hosts, swarm = three(world)
+    world["3"].volumes = ["orders-data"]
+    swarm.leaderless = 12
+    with pytest.raises(HostError, match="it alone has volume orders-data"):
+        world.roll(hosts["c"], hosts["c"]).remove(given_up=True)
+    assert world["3"].swarm is swarm
+
+
+def test_machines_that_let_nobody_in_are_not_lost(world: World) -> None:
     hosts, _ = three(world)
     for address in THREE.split():
-        world[address].dead = True
-    world.roll(hosts["a"], hosts["a"]).check_unused(given_up=True)
-    world.roll(hosts["b"], hosts["b"]).remove(given_up=True)
+        world[address].shut = True
+    for act in (world.roll(hosts["a"]).check_unused, world.roll(hosts["a"]).remove):
+        with pytest.raises(HostError, match=r"Permission denied \(publickey\)\.: it is there"):
+            act(given_up=True)
+
+
+def test_a_patch_that_was_killed_and_called_off_leaves_no_manager_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts, swarm = three(world)
+    world.add("11", image="new")
+    with monkeypatch.context() as killed:
+        killed.setattr("hosts.roll.Roll._ready", lambda *_: sys.exit(137))  # it has joined, and has no label
+        with pytest.raises(SystemExit):
+            world.roll(host("a", "11", peers="11 2 3", image="new"), hosts["a"]).converge()
+    assert ("", "11", M) in members(swarm)
+    world.roll(hosts["a"], hosts["a"]).converge()
+    assert members(swarm) == [("a", "1", M), ("b", "2", M), ("c", "3", M)]
+    assert (world["11"].swarm, swarm.notes) == (None, {})
+
+
+def test_nor_does_a_host_that_was_to_be_added(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts, swarm = three(world)
+    world.add("4", "5")
+    with monkeypatch.context() as killed:
+        killed.setattr("hosts.roll.Roll._ready", lambda *_: sys.exit(137))
+        with pytest.raises(SystemExit):
+            world.roll(host("d", "4", W, peers=THREE)).converge()
+    world.roll(host("d", "5", W, peers=THREE)).converge()
+    assert members(swarm) == [("a", "1", M), ("b", "2", M), ("c", "3", M), ("d", "5", W)]
+    assert (world["4"].swarm, swarm.notes) == (None, {})
+    assert hosts
+
+
+def test_a_host_that_joins_slowly_is_waited_for(world: World) -> None:
+    hosts, swarm = three(world)
+    world.add("11", image="new")
+    world["11"].slow_to_join = True
+    world.roll(host("a", "11", peers="11 2 3", image="new"), hosts["a"]).converge()
+    assert members(swarm) == [("a", "11", M), ("b", "2", M), ("c", "3", M)]
+
+
+def test_a_host_that_cannot_join_stops_it_and_tells_why_with_its_console(world: World) -> None:
+    hosts, swarm = three(world)
+    swarm.serve("intake", 2)
+    world.add("11", image="new")
+    world["11"].join_refused = "remote CA does not match fingerprint"
+    with pytest.raises(HostError, match=r"^host a: joins: .* fingerprint.*\. Last lines of its console:\n  a \| what "):
+        world.roll(host("a", "11", peers="11 2 3", image="new"), hosts["a"]).converge()
+    assert members(swarm) == [("a", "1", M), ("b", "2", M), ("c", "3", M)]
+    assert swarm.where("intake") == ["1", "2"]
+
+
+def test_what_runs_is_elsewhere_before_a_host_leaves(world: World) -> None:
+    hosts, swarm = three(world)
+    swarm.serve("intake", 2)
+    world.add("11", image="new")
+    world.roll(host("a", "11", peers="11 2 3", image="new"), hosts["a"]).converge()
+    assert len(swarm.running("intake")) == 2
+    assert "1" not in swarm.where("intake")
+
+
+def test_what_does_not_get_healthy_elsewhere_stops_it_and_all_is_as_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts, swarm = three(world)
+    swarm.serve("intake", 2)
+    before = [task["ID"] for task in swarm.running("intake")]
+    swarm.healthy = False
+    world.add("11", image="new")
+    ticks = itertools.count()
+    monkeypatch.setattr("hosts.steps.time.monotonic", lambda: next(ticks) / 10)
+    with pytest.raises(HostError, match=r"^host a: intake gets healthy elsewhere: not within 1 s: .*: starting no l"):
+        world.roll(host("a", "11", peers="11 2 3", image="new"), hosts["a"]).converge()
+    assert [task["ID"] for task in swarm.running("intake")] == before
+    assert {node["Spec"]["Availability"] for node in swarm.nodes.values()} == {"active"}
+    assert swarm.nodes[world["1"].node]["Spec"]["Labels"].keys() == labels(hosts["a"]).keys()
+
+
+def test_a_volume_that_is_made_meanwhile_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts, swarm = three(world)
+    world.add("11", image="new")
+    monkeypatch.setattr("hosts.leaving.Leaving.empty", lambda _: world["1"].volumes.append("orders-data"))
+    with pytest.raises(HostError, match="host a: it alone has volume orders-data"):
+        world.roll(host("a", "11", peers="11 2 3", image="new"), hosts["a"]).converge()
+    assert world["1"].swarm is swarm
+
+
+def test_a_mistyped_address_of_somebody_elses_worker_is_named(world: World) -> None:
+    world.add("1", "2", "8", "9")
+    other = Swarm("production")
+    world["9"].join(other, M)
+    world["8"].join(other, W)
+    with pytest.raises(HostError, match=r"^host a: looks: 8 is in a Swarm of cluster production, not of cluster"):
+        world.roll(host("a", "1", peers="1 8 2")).converge()
+    assert world["1"].swarm is None
+
+
+def test_of_a_machine_that_is_not_ours_nothing_is_told(world: World) -> None:
+    world.add("1", image="other")
+    with pytest.raises(HostError, match=r"^host a: looks: root@1 runs host image other, .*cluster$"):
+        world.roll(host("a", "1", peers="1")).converge()
