@@ -7,7 +7,7 @@ for its address may be somebody else's by now.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from docker.errors import DockerException
@@ -115,16 +115,24 @@ class Roll:
 
     def _adopt(self) -> None:
         """The wanted machine is labelled as what it is; another that was killed before that, as what it was."""
-        noted = self._noted()
-        for machine in [*self._machines.all(), *([noted] if noted else [])]:
-            if machine.name != self._wanted.name:
-                continue
-            with suppress(DockerException, OSError):
-                identity = state_of(machine.engine).get("NodeID")
-                node = self._view().node(identity) if identity else None
+        for machine in self._machines.all():
+            if machine.name == self._wanted.name:
                 allowed = {None, machine.name} if machine.generation == self._wanted.generation else {None}
-                if node is not None and labels_of(node).get(HOST_LABEL) in allowed:
-                    self._label(node, machine)
+                with suppress(DockerException, OSError):
+                    self._adopt_as(machine, str(state_of(machine.engine).get("NodeID", "")), allowed)
+        if noted := self._noted():
+            try:
+                identity = str(state_of(noted.engine).get("NodeID", ""))
+            except (DockerException, OSError):  # it was switched off: what joined from there is lost
+                there = (node for node in self._view().nodes() if node["Status"].get("Addr") == noted.address)
+                identity = next((str(node["ID"]) for node in there), "")
+            self._adopt_as(noted, identity, {None})
+
+    def _adopt_as(self, machine: Machine, identity: str, allowed: Collection[str | None]) -> None:
+        """A node is this machine, if nobody but one of the allowed says that it is his."""
+        node = self._view().node(identity) if identity else None
+        if node is not None and labels_of(node).get(HOST_LABEL) in allowed:
+            self._label(node, machine)
 
     def _noted(self) -> Machine | None:
         """The machine that was to be this host when somebody last began to let one join."""
@@ -254,11 +262,17 @@ class Roll:
             if twin["ID"] != node["ID"]:
                 self._leaving(twin).check_majority()
                 self._leaving(twin).forget()
-        if (noted := self._noted()) is not None:
-            with suppress(DockerException, OSError):  # one that is silent may still join: it stays noted
-                own = noted.generation == self._wanted.generation
-                if own or state_of(noted.engine)["LocalNodeState"] in IN_NONE:
-                    self._view().note(noted.name, None)
+        if (noted := self._noted()) is not None and self._is_settled(noted):
+            self._view().note(noted.name, None)
+
+    def _is_settled(self, noted: Machine) -> bool:
+        """Whether a machine that was to be this host is the wanted one, or in no Swarm, or off."""
+        if noted.generation == self._wanted.generation:
+            return True
+        try:
+            return bool(state_of(noted.engine)["LocalNodeState"] in IN_NONE)
+        except (DockerException, OSError):
+            return True
 
     def _undo(self, machine: Machine) -> None:
         """A host that does not join is no host: nothing of it stays, and what there was stays as it was."""

@@ -309,6 +309,22 @@ def test_nor_does_a_host_that_was_to_be_added(world: World, monkeypatch: pytest.
     assert hosts
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_nor_one_that_is_switched_off(world: World, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    hosts, swarm = three(world)
+    world.add("11", image="new")
+    with monkeypatch.context() as killed:
+        stop = "hosts.roll.Roll._ready" if when == "after" else "tests.unit.swarms.Client.join"
+        killed.setattr(stop, lambda *_, **__: sys.exit(137))
+        with pytest.raises(SystemExit):
+            world.roll(host("a", "11", peers="11 2 3", image="new"), hosts["a"]).converge()
+    world["11"].lose()
+    world["11"].dead = True
+    world.roll(hosts["a"], hosts["a"]).converge()
+    assert members(swarm) == [("a", "1", M), ("b", "2", M), ("c", "3", M)]
+    assert swarm.notes == {}
+
+
 def test_a_host_that_joins_slowly_is_waited_for(world: World) -> None:
     hosts, swarm = three(world)
     world.add("11", image="new")
