@@ -114,7 +114,7 @@ class Machine(SshEngine, LocalEngine):
 
 
 @contextmanager
-def machines(folder: Path, login: Login, images: dict[int, str]) -> Iterator[dict[int, Machine]]:
+def machines(folder: Path, login: Login, images: dict[int, str], registry: str) -> Iterator[dict[int, Machine]]:
     """Machines by the end of their address, with the image that they run. Nothing is left of them afterwards."""
     switch = Switch(f"ssh-{os.getpid()}", f"{PREFIX}.0/24")
     with ExitStack() as after:
@@ -123,7 +123,7 @@ def machines(folder: Path, login: Login, images: dict[int, str]) -> Iterator[dic
         for number, image in images.items():
             address = f"{PREFIX}.{number}"
             plain = {"name": f"m{number}", "generation": "", "address": address}
-            machine = Machine(f"ssh-{os.getpid()}-{number}", folder / f"m{number}", "127.0.0.1:1", switch, plain)
+            machine = Machine(f"ssh-{os.getpid()}-{number}", folder / f"m{number}", registry, switch, plain)
             machine.told(login, address, image)
             after.callback(machine.remove)
             machine.start()

@@ -9,18 +9,19 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
 
-from bench.lab import ground
-from bench.lab.workspace import Stack, Workspace, wait_until
+from bench.lab import edits
+from bench.lab.door import Door
+from bench.lab.workspace import SECRETS, Stack, Workspace, wait_until
 from components.release_store import FolderReleaseStore
 from hosts.swarm_view import SwarmView, runs
 from hosts.wanted import HOST_LABEL
-from tests.ssh.machines import Login, Machine, machines
+from tests.conftest import BASE
+from tests.ssh.machines import PREFIX, Login, Machine, machines
 from tests.unit.releases import host_image, release
 
 # docker-py leaves a socket open when it meets an engine that does not answer.
@@ -29,8 +30,9 @@ OLD, NEW = "image-1", "image-2"
 VERSIONS = {"1.0.0": OLD, "1.1.0": NEW}
 WINDOW = 120  # seconds
 BOTH = ["a manager ready", "b worker ready"]
+PRODUCT, PORT = "tiny", 18072
+PASSWORD = {"database-password": SECRETS["database-password"]}
 SERVICE, IMAGE = "everywhere", "127.0.0.1:1/busybox"  # where no registry is: nobody waits for one
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -63,8 +65,10 @@ def cluster(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> I
     folder = tmp_path_factory.mktemp("machines")
     login = Login(folder / "login")
     numbered = {1: OLD, 2: OLD, 3: NEW, 4: NEW}
-    with machines(folder, login, numbered) as found, pytest.MonkeyPatch.context() as patch:
+    registry = workspace.env["STELE_REGISTRY"]
+    with machines(folder, login, numbered, registry) as found, pytest.MonkeyPatch.context() as patch:
         patch.setitem(workspace.env, "PATH", f"{login.bin}:{workspace.env['PATH']}")
+        patch.setitem(workspace.env, "DOCKER_HOST", workspace.env["DOCKER_HOST"])  # back to this one in the end
         stack = Stack(workspace, "t-ssh", {"kind": "cluster", "version": "1.0.0", "window": WINDOW}, {})
         yield Cluster(stack, found)
 
@@ -98,31 +102,55 @@ def test_a_host_that_alone_has_data_is_not_removed(cluster: Cluster) -> None:
     said = failed.stdout + failed.stderr
     assert failed.returncode != 0
     mend = "docker -H ssh://root@10.83.9.2 volume rm orders-data"
-    assert "host b: it alone has volume orders-data: move that data first (docs/hosts.md), or, " in said, said
+    assert "host b: it alone has volume orders-data: move that data first (docs/restore.md), or, " in said, said
     assert mend in said, said
     cluster.stack.up(hosts=cluster.settings(a=("manager", 1), b=("worker", 2)))
     assert cluster.nodes(1) == BOTH
 
 
-def test_an_environments_plugin_reaches_the_engine_over_ssh(cluster: Cluster, tmp_path: Path) -> None:
-    """With DOCKER_HOST the stack's own output."""
-    runtime = {"name": "python", "options": {"virtualenv": str(CHECKOUT / ".venv")}}
-    (tmp_path / "Pulumi.yaml").write_text(json.dumps({"name": "over-ssh", "runtime": runtime}))
-    (tmp_path / "__main__.py").write_text("import pulumi_docker\npulumi_docker.Network('net', name='over-ssh')\n")
-    env = cluster.stack.workspace.env | {
-        "DOCKER_HOST": cluster.stack.outputs()["engine"],
-        "PULUMI_BACKEND_URL": f"file://{tmp_path}",
-    }
+@pytest.fixture(scope="module")
+def product(cluster: Cluster) -> Stack:
+    """The small product on it, as its customers deploy it: DOCKER_HOST is what the cluster's stack says."""
+    workspace = cluster.stack.workspace
+    edits.add_small_product(workspace, PRODUCT)
+    workspace.factory("t-ssh-release", version=BASE, product=PRODUCT).up()
+    point(cluster)
+    state = cluster.machines[1].folder.parent / "state"  # every machine has this one's file system
+    state.mkdir()
+    settings = {"version": BASE, "product": PRODUCT, "cluster": cluster.stack.name, "state": str(state), "port": PORT}
+    stack = workspace.environment("t-over-ssh", PASSWORD, **settings, window=WINDOW)
+    stack.up()
+    return stack
 
-    def pulumi(*words: str) -> None:
-        ground.run("pulumi", *words, "--stack", "dev", "--non-interactive", env=env, cwd=tmp_path)
 
-    with closing(client_of(cluster, 1)) as client:
-        pulumi("stack", "init")
-        pulumi("up", "--yes", "--skip-preview")
-        assert client.networks.list(names=["over-ssh"])
-        pulumi("destroy", "--yes", "--skip-preview")
-        assert not client.networks.list(names=["over-ssh"])
+def point(cluster: Cluster) -> None:
+    """Let environments talk to a manager that is there."""
+    cluster.stack.workspace.env["DOCKER_HOST"] = cluster.stack.outputs()["engine"]
+
+
+def test_an_environment_is_deployed_over_ssh(cluster: Cluster, product: Stack) -> None:
+    for number in (1, 2):
+        assert front_door(number) == {"status": "ok"}
+    query(cluster, "insert into stones values ('from the old machines')")
+    product.up("--expect-no-changes")
+
+
+def front_door(number: int) -> Any:
+    """What it answers on this machine."""
+    return json.loads(Door(f"http://{PREFIX}.{number}:{PORT}").get("/").text)
+
+
+def query(cluster: Cluster, text: str) -> str:
+    """What the database says, of whose two tasks one stands by."""
+    words = ["psql", "--host=/run/stele", "--username=stele", "--dbname=tiny", "--tuples-only", "--no-align"]
+    for machine in cluster.machines.values():
+        with closing(docker.DockerClient(base_url=machine.host)) as client:
+            for container in client.containers.list(filters={"name": "-store-"}):
+                code, answer = container.exec_run([*words, f"--command={text}"], user="10001")
+                if code == 0:
+                    assert isinstance(answer, bytes)
+                    return answer.decode().strip()
+    raise AssertionError(f"no database answers: {text}")
 
 
 def client_of(cluster: Cluster, number: int) -> Any:
@@ -149,7 +177,7 @@ def _busybox() -> bytes:
     return archive.getvalue()
 
 
-def test_new_machines_take_over_and_the_old_ones_leave(cluster: Cluster, service: Any) -> None:
+def test_new_machines_take_over_and_the_old_ones_leave(cluster: Cluster, product: Stack, service: Any) -> None:
     hosts = cluster.settings(a=("manager", 3), b=("worker", 4))
     cluster.stack.up(version="1.1.0", hosts=hosts)
     assert cluster.nodes(3) == BOTH
@@ -157,12 +185,26 @@ def test_new_machines_take_over_and_the_old_ones_leave(cluster: Cluster, service
     assert whole(cluster, 3)
     cluster.stack.up("--expect-no-changes")
 
+    for number in (3, 4):
+        assert front_door(number) == {"status": "ok"}
+    assert query(cluster, "select id from stones") == "from the old machines"
+    point(cluster)
+    product.up("--expect-no-changes")
+
+
+def test_the_environment_goes_over_ssh(cluster: Cluster, product: Stack) -> None:
+    product.workspace.pulumi("destroy", "--yes", "--skip-preview", "-s", product.name)
+    for number in (3, 4):
+        with closing(client_of(cluster, number)) as client:
+            assert not client.containers.list(filters={"name": product.name})
+    assert [each["Spec"]["Name"] for each in cluster.view(3).services()] == [SERVICE]
+
 
 def whole(cluster: Cluster, number: int) -> bool:
     """Whether the service has its two tasks, as the manager on this machine sees it."""
     view = cluster.view(number)
     nodes = {each["ID"] for each in view.nodes()}
-    (service,) = view.services()
+    service = next(each for each in view.services() if each["Spec"]["Name"] == SERVICE)
     tasks = [task for task in view.tasks(service=service["ID"]) if runs(task)]
     return (
         len(tasks) == service["Spec"]["Mode"]["Replicated"]["Replicas"] == 2 and {t["NodeID"] for t in tasks} <= nodes
