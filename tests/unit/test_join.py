@@ -51,10 +51,11 @@ IN_SWARM = "stele-join: this host is in the Swarm of 10.0.0.4:2377"
         (["active"], []),
         (["inactive", "active"], ["swarm join"]),
         (["inactive", "pending", "pending", "active"], ["swarm join"]),
-        (["error", "inactive", "active"], ["swarm leave", "swarm join"]),
+        (["error"] * 5 + ["inactive", "active"], ["swarm leave", "swarm join"]),
+        (["error"] * 4 + ["pending"] + ["error"] * 4 + ["active"], []),
         (["", "", "active"], []),
     ],
-    ids=["in it", "in none", "on its way", "forgotten by it", "engine without an answer"],
+    ids=["in it", "in none", "on its way", "forgotten by it", "its engine is starting", "engine without an answer"],
 )
 def test_a_host_gets_into_its_swarm(join: Join, states: list[str], done: list[str]) -> None:
     assert join(*states) == (0, IN_SWARM, done)
