@@ -165,7 +165,7 @@ def mend_attributes(stack: str) -> None:
 @dataclass(frozen=True)
 class Known:
     """What a stack's state says of the docker objects: ``ids`` of those that are there, ``begun`` names of those
-    with an operation that was begun and not recorded as done.
+    with an operation that was begun and not recorded as done; ``swarm``: the ID of the one where they are.
 
     Pulumi records a beginning before it acts, and what it has not deleted yet is still among the ``ids``: so a name
     that is begun, of an object whose id is not there, is a creation that was cut short.
@@ -173,6 +173,7 @@ class Known:
 
     ids: frozenset[str]
     begun: frozenset[str]
+    swarm: str | None = None
 
     @classmethod
     def read(cls, stack: str) -> Known:
@@ -181,11 +182,14 @@ class Known:
         if done.returncode:
             raise RecoverError((done.stderr.strip().splitlines() or ["pulumi stack export failed"])[-1])
         deployment = json.loads(done.stdout)["deployment"]
-        there = [each for each in deployment.get("resources") or [] if each["type"].startswith("docker:")]
+        resources = deployment.get("resources") or []
+        there = [each for each in resources if each["type"].startswith("docker:")]
+        (own,) = [each for each in resources if each["type"] == "pulumi:pulumi:Stack"] or [{}]
         pending = [each["resource"] for each in deployment.get("pending_operations") or []]
         return cls(
             frozenset(each.get("id", "") for each in there),
             frozenset(each.get("inputs", {}).get("name", "") for each in pending),
+            (own.get("outputs") or {}).get("swarm"),
         )
 
 
@@ -217,6 +221,7 @@ def remove_orphans(stack: str) -> None:
         labels.append(f"stele.checkout={checkout}")
     try:
         client: Any = from_env()
+        refuse_elsewhere(client, stack, known)
         refuse_strangers(client, stack, labels, known)
         for kind in (client.services, client.configs, client.secrets, client.networks):
             for item in kind.list(filters={"label": labels}):
@@ -225,6 +230,17 @@ def remove_orphans(stack: str) -> None:
                     say(f"removed {item.name}, which the killed update had begun to create")
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise RecoverError(f"the Docker engine at {os.environ.get('DOCKER_HOST', '(default)')}: {error}") from error
+
+
+def refuse_elsewhere(client: Any, stack: str, known: Known) -> None:
+    """Raise RecoverError where the engine is not the one that has the stack: a refresh would find nothing of it there,
+    and forget it, and an `up` would make it a second time."""
+    here = (client.info()["Swarm"].get("Cluster") or {}).get("ID")
+    if here and known.swarm and here != known.swarm:
+        raise RecoverError(
+            f"DOCKER_HOST is Swarm {here}, and {stack} runs on Swarm {known.swarm}: export that of its engine, or in a "
+            "new shell: make recover"
+        )
 
 
 def refuse_strangers(client: Any, stack: str, labels: list[str], known: Known) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import socket
 import subprocess
 import sys
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,12 +19,12 @@ from pulumi.runtime.config import CONFIG, is_config_secret
 from components.cluster_settings import ClusterSettings
 from components.settings import NAME, EnvironmentSettings, ReleaseSettings, SettingsError, parse
 from components.storage_settings import StorageSettings
-from hosts.ssh import refusal, ssh  # no docker-py: every preview would load it
+from hosts.ssh import REFUSED, refusal, ssh  # no docker-py: every preview would load it
 
 STACK_NAME_LENGTH = 20
 RESERVED = "platform"  # the local platform's own rules are in the packet-filter table that this stack's would have
 _ENGINE_PATIENCE = 5  # seconds
-_SSH_PATIENCE = 60  # seconds: its login is part of it
+_SLOW = 60  # seconds for an answer, over SSH with its login
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
@@ -46,41 +50,66 @@ def read_settings() -> ReleaseSettings | EnvironmentSettings | StorageSettings |
     except SettingsError as error:
         stop(str(error))
     if isinstance(settings, EnvironmentSettings):
-        _require_engine(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"), settings.cluster)
+        engine = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+        return replace(settings, swarm=_require_engine(engine, settings.cluster))
     return settings
 
 
-def _require_engine(host: str, cluster: str | None) -> None:
-    """Stop with one line when nobody listens at ``host``: otherwise every resource complains on its own."""
+def _require_engine(host: str, cluster: str | None) -> str | None:
+    """The ID of the Swarm that the engine at ``host`` manages, if it says one. Stop with one line when nobody listens
+    there: otherwise every resource complains on its own."""
     kind, _, address = host.partition("://")
     try:
         if kind == "unix":
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.settimeout(_ENGINE_PATIENCE)
                 probe.connect(address)
+                return _swarm_behind(probe)
         elif kind == "tcp":
             name, _, port = address.rstrip("/").rpartition(":")
-            socket.create_connection((name.strip("[]"), int(port)), _ENGINE_PATIENCE).close()
+            with socket.create_connection((name.strip("[]"), int(port)), _ENGINE_PATIENCE) as probe:
+                return _swarm_behind(probe)
         elif kind == "ssh":
-            _require_ssh(host)
+            return _swarm_over_ssh(host)
     except (OSError, ValueError) as error:
         mends = [f"try: ssh {address} true"] if kind == "ssh" else []
         if cluster:
             mends.append(f"export DOCKER_HOST of another manager: pulumi stack output hosts -s {cluster}")
         mend = "; or ".join(mends) or 'start it (`platform/local up`), or: eval "$(make -s env)"'
         stop(f"the Docker engine at {host} (DOCKER_HOST) does not answer: {error}; {mend}")
+    return None
 
 
-def _require_ssh(host: str) -> None:
-    """Raises OSError when SSH does not get there."""
+def _swarm_behind(probe: socket.socket) -> str | None:
+    """What the engine at the other end says. One that speaks TLS, or is slow, says nothing here."""
+    with suppress(OSError, ValueError, http.client.HTTPException):
+        probe.settimeout(_SLOW)
+        asked = http.client.HTTPConnection("engine")
+        asked.sock = probe
+        asked.request("GET", "/info")
+        return _swarm_in(asked.getresponse().read())
+    return None
+
+
+def _swarm_over_ssh(host: str) -> str | None:
+    """The same. Raises OSError when SSH does not get there."""
+    command = ssh(host, "docker info --format '{\"Swarm\": {{json .Swarm}}}'")
     try:
-        asked = subprocess.run(
-            ssh(host, "true"), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SSH_PATIENCE
-        )
+        asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SLOW)
     except subprocess.TimeoutExpired as error:
-        raise OSError(refusal(host, f"no answer within {_SSH_PATIENCE} s")) from error
-    if asked.returncode:
+        raise OSError(refusal(host, f"no answer within {_SLOW} s")) from error
+    if asked.returncode == REFUSED:
         raise OSError(refusal(host, asked.stderr))
+    with suppress(ValueError):
+        return _swarm_in(asked.stdout)
+    return None
+
+
+def _swarm_in(info: str | bytes) -> str | None:
+    """From what an engine says of itself."""
+    found = json.loads(info)
+    cluster = (found.get("Swarm") or {}).get("Cluster") or {}
+    return cluster.get("ID") or None
 
 
 def stop(line: str) -> NoReturn:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from components.places import ReleaseError
 from components.recipe import Sizing
 from components.settings import EnvironmentSettings, SettingsError
 from components.storage_reference import Account, outputs_of
@@ -43,13 +44,14 @@ class Ground:
     """What an environment runs on: the names of the cluster's hosts, and where data is: in the folder that all of them
     have (``state``), or in volumes of one of them (``home``).
 
-    One engine alone has no names: nothing is multiplied and nothing placed.
+    One engine alone has no names: nothing is multiplied and nothing placed. It is known by the ID of its ``swarm``.
     """
 
     cluster: str | None = None
     hosts: tuple[str, ...] = ()
     state: str | None = None
     home: str | None = None
+    swarm: str | None = None
 
     @property
     def kernel(self) -> Mapping[str, str]:
@@ -90,13 +92,13 @@ class Ground:
 
 def ground_of(settings: EnvironmentSettings, account: Account | None, before: Mapping[str, Any]) -> Ground:
     """What the settings' cluster has; ``before`` are the stack's last outputs: its data stays where it is. Raises
-    SettingsError."""
+    SettingsError, or ReleaseError where DOCKER_HOST is somewhere else."""
     recorded = before.get("state") or {}
     if before.get("services") and recorded.get("cluster") != settings.cluster:
         where = recorded.get("cluster") or "(none)"
         raise SettingsError("cluster", settings.cluster or "(not set)", f"{where}, where this stack's data is; {MOVE}")
     if settings.cluster is None:
-        return Ground()
+        return Ground(swarm=_check_swarm(settings.swarm, before))
     mend = f"a cluster stack that is up: pulumi up -s {settings.cluster}"
     hosts = outputs_of("cluster", settings.cluster, mend).get("hosts")
     if not hosts:
@@ -108,6 +110,19 @@ def ground_of(settings: EnvironmentSettings, account: Account | None, before: Ma
     _check_engine(settings.cluster, hosts, [home] if home else managers)
     names = (*managers, *sorted(hosts.keys() - set(managers)))
     return Ground(cluster=settings.cluster, hosts=names, state=settings.state, home=home)
+
+
+def _check_swarm(swarm: str | None, before: Mapping[str, Any]) -> str | None:
+    """What runs at another engine than DOCKER_HOST's is not seen here: it would be made a second time, and half of it.
+    Raises ReleaseError."""
+    recorded = before.get("swarm") if before.get("services") else None
+    if swarm and recorded and swarm != recorded:
+        here = os.environ.get("DOCKER_HOST", "not set")
+        raise ReleaseError(
+            f"DOCKER_HOST ({here}) is Swarm {swarm}, and this stack runs on Swarm {recorded}: "
+            'eval "$(make -s env)", or that of its engine; to another engine: docs/restore.md'
+        )
+    return swarm or recorded
 
 
 def _home(settings: EnvironmentSettings, place: str | None, managers: Sequence[str]) -> str | None:

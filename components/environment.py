@@ -49,8 +49,9 @@ class Environment(pulumi.ComponentResource):
     ``configuration`` (name -> hash), ``actions`` (name -> none | restart | redeploy of the last change), ``services``
     (name -> the orchestrator's service name), ``ports`` (name of a front door -> the host port of its generation,
     behind the public one), ``recipes`` (name -> ``<recipe>-<core>``), ``wirings`` (name -> fingerprint of recipe and
-    size). With backups also ``backup`` (``health``: green | yellow, ``reason``, ``last``: the newest verified one,
-    ``loaded``: what the task runner loaded, from where, and what was lost), and ``schema`` (what the data is at).
+    size), and where it runs: ``swarm``, or ``state`` on a cluster. With backups also ``backup`` (``health``: green |
+    yellow, ``reason``, ``last``: the newest verified one, ``loaded``: what the task runner loaded, from where, and what
+    was lost), and ``schema`` (what the data is at).
     """
 
     outputs: dict[str, Any]
@@ -120,6 +121,8 @@ class Environment(pulumi.ComponentResource):
         self.outputs = self._outputs(active, services)
         if self._ground.hosts:
             self.outputs["state"] = self._ground.place
+        if self._ground.swarm:
+            self.outputs["swarm"] = self._ground.swarm
         if installation:
             self.outputs["incarnation"] = installation.incarnation
         for backup in runners.values():

@@ -98,6 +98,7 @@ class EnvironmentSettings:
     fenced: bool = False  # nothing is accepted any more: the stack is being moved
     vendor: str | None = None  # the storage stack whose account has the releases; None: the folder `releases` alone
     secrets: Mapping[str, str] = field(repr=False)  # plain text: wrapped in Output.secret at the boundary
+    swarm: str | None = None  # no setting: the ID of the Swarm at DOCKER_HOST, where it says one
 
     def size_of(self, runtime: str) -> Size:
         """The size of one runtime: its own entry, otherwise the default."""

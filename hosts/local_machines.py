@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from hosts.machines import Machine, with_data
 from hosts.namespaced_engine import EngineError, NamespacedEngine, do
@@ -23,6 +24,13 @@ from hosts.wanted import HostError, Wanted
 def _short(*words: str) -> str:
     """A name for the kernel, which takes at most 15 characters."""
     return hashlib.sha256("/".join(words).encode()).hexdigest()[:9]
+
+
+def _shown(*words: str) -> dict[str, Any] | None:
+    """What `ip` shows of a thing, if it is there. (/sys may be another name space's.)"""
+    shown = subprocess.run(["ip", "-j", *words], capture_output=True, text=True, check=False)
+    found: list[dict[str, Any]] = json.loads(shown.stdout or "[]") if shown.returncode == 0 else []
+    return found[0] if found else None
 
 
 class Switch:
@@ -40,7 +48,6 @@ class Switch:
         """Make it, unless it is there. Raises EngineError when the subnet is somebody else's, or is not what it was."""
         if self.is_there():
             return
-        self.remove()  # of one that a kill left half-made
         routes = subprocess.run(["ip", "-j", "route"], capture_output=True, text=True, check=True).stdout
         for route in json.loads(routes):
             with suppress(ValueError):
@@ -49,9 +56,13 @@ class Switch:
                         f"stele:subnet: {self._net} is in use here ({route['dst']} on {route['dev']}); "
                         "pulumi config set subnet <another one>"
                     )
-        do("ip", "netns", "add", self._name)
-        do("ip", "-n", self._name, "link", "add", "wire", "type", "bridge")
+        # What a kill left half-made is completed, and nothing taken away: hosts may be plugged in.
+        if not Path(f"/run/netns/{self._name}").exists():
+            do("ip", "netns", "add", self._name)
+        if _shown("-n", self._name, "link", "show", "wire") is None:
+            do("ip", "-n", self._name, "link", "add", "wire", "type", "bridge")
         do("ip", "-n", self._name, "link", "set", "wire", "up")
+        subprocess.run(["ip", "link", "delete", f"st{self._id}"], capture_output=True, check=False)
         do("ip", "link", "add", f"st{self._id}", "type", "veth", "peer", "name", "machine", "netns", self._name)
         do("ip", "-n", self._name, "link", "set", "machine", "master", "wire", "up")
         last = self._net.broadcast_address - 1
@@ -60,7 +71,7 @@ class Switch:
 
     def is_there(self) -> bool:
         """Whether it is, whole. Raises EngineError when it is in another subnet: no host would reach the others."""
-        if not Path(f"/sys/class/net/st{self._id}/operstate").exists() or not (own := self._address()):
+        if (own := self._address()) is None:
             return False
         if (there := ipaddress.ip_interface(own).network) != self._net:
             raise EngineError(
@@ -71,10 +82,8 @@ class Switch:
 
     def _address(self) -> str | None:
         """This machine's on it, once the last step was done."""
-        shown = subprocess.run(
-            ["ip", "-j", "address", "show", f"st{self._id}"], capture_output=True, text=True, check=True
-        )
-        link = json.loads(shown.stdout)[0]
+        if (link := _shown("address", "show", f"st{self._id}")) is None:
+            return None
         own = [f"{each['local']}/{each['prefixlen']}" for each in link["addr_info"] if each["family"] == "inet"]
         return own[0] if own and "UP" in link["flags"] else None
 

@@ -232,14 +232,22 @@ class NamespacedEngine:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+# What an engine consists of, by the names of its programs; who only looks at its folder is none of it.
+_PROGRAMS = {"dockerd", "containerd", "containerd-shim", "runc", "haproxy", "sshd"}
+_STARTING = {"nsenter", "unshare", "sh"}  # what becomes an engine
+
+
 def pids_of(*folders: Path) -> list[int]:
-    """Processes whose command line or file system names one of the folders: the engine's own, and its containers'."""
+    """An engine's own processes, whose command line names one of the folders, and those of its containers, whose file
+    system is there."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with suppress(OSError):
                 words = (entry / "cmdline").read_bytes().decode(errors="replace")
-                named = any(f"{folder}/" in words for folder in folders) and "python" not in words.split("\0")[0]
+                program = (entry / "comm").read_text().strip()
+                own = program in _PROGRAMS or (program in _STARTING and _MOUNTS in words)
+                named = own and any(f"{folder}/" in words for folder in folders)
                 # A container's root is an overlay of the engine's data; this machine's processes have their own root.
                 root = (entry / "mountinfo").read_text().partition("\n")[0]
                 if named or any(f"{folder}/" in root for folder in folders):

@@ -29,6 +29,7 @@ from hosts.swarm_view import (
 from hosts.wanted import HOST_LABEL, HostError, Role, Wanted
 
 PORT = 2377
+GIVEN_UP = 20  # answers in a row, half a second apart: an engine that is starting says so too
 
 
 class Roll:
@@ -227,9 +228,14 @@ class Roll:
         view = self._view()
 
         def ready() -> Json | None:
-            node = view.node(str(state_of(machine.engine).get("NodeID", "")))
+            state = state_of(machine.engine)
+            given_up.append(state["LocalNodeState"] in {*IN_NONE, "error"})
+            if all(given_up[-GIVEN_UP:]) and len(given_up) >= GIVEN_UP:
+                raise HostError(f"its engine has given up: {state.get('Error') or 'it is in no Swarm'}")
+            node = view.node(str(state.get("NodeID", "")))
             return node if node is not None and node["Status"]["State"] == "ready" else None
 
+        given_up: list[bool] = []
         try:
             node: Json = self._steps.until("the managers see it ready", ready)
         except HostError:

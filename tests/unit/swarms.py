@@ -90,6 +90,7 @@ class Computer:
     shut: bool = False  # its SSH lets nobody in
     join_refused: str = ""  # why it cannot join
     slow_to_join: bool = False  # it joins when its client has given up waiting
+    gives_up: str = ""  # or it does not, then, and says why
     pending: int = 0  # how often it says that it is still looking for its Swarm
     volumes: list[str] = field(default_factory=list)
 
@@ -132,11 +133,12 @@ class Computer:
 
     def info(self) -> dict[str, Any]:
         """As its engine tells it."""
-        if self.swarm is None:
-            return {"Swarm": {"LocalNodeState": "inactive", "NodeID": "", "ControlAvailable": False}}
         if self.pending:
             self.pending -= 1
             return {"Swarm": {"LocalNodeState": "pending", "NodeID": self.node, "ControlAvailable": False}}
+        if self.swarm is None:
+            state = "error" if self.gives_up else "inactive"
+            return {"Swarm": {"LocalNodeState": state, "Error": self.gives_up, "NodeID": "", "ControlAvailable": False}}
         managers = [node for node in self.swarm.nodes.values() if "ManagerStatus" in node]
         told = {"LocalNodeState": "active", "NodeID": self.node, "ControlAvailable": False, "Cluster": None}
         told["RemoteManagers"] = [{"NodeID": each["ID"], "Addr": each["ManagerStatus"]["Addr"]} for each in managers]
@@ -218,7 +220,8 @@ class Client:
     def join(self, _: list[str], token: tuple[Swarm, str], **_more: str) -> None:
         if self._computer.join_refused:
             raise _refused(500, self._computer.join_refused)
-        self._computer.join(*token)
+        if not self._computer.gives_up:
+            self._computer.join(*token)
         if self._computer.slow_to_join:
             self._computer.pending = 3
             raise _refused(503, "Timeout was reached before node joined. The attempt to join will continue")

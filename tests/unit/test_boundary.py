@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
+import json
 import os
+import socketserver
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,9 +48,46 @@ def test_an_engine_that_does_not_answer_is_one_line(said: list[str], host: str, 
 
 def test_a_login_that_hangs_is_given_up(said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLOW", "yes")
-    monkeypatch.setattr(boundary, "_SSH_PATIENCE", 0.2)
+    monkeypatch.setattr(boundary, "_SLOW", 0.2)
     with pytest.raises(SystemExit):
         boundary._require_engine(REMOTE, "hosts")
     (line,) = said
     told = f"root@10.0.0.5 refuses SSH: no answer within 0.2 s; try: ssh root@10.0.0.5 true; or {ANOTHER}"
     assert line.endswith(told)
+
+
+INFO = {"Swarm": {"LocalNodeState": "active", "Cluster": {"ID": "abc"}}}
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[str]:
+    """One that says this of itself."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(INFO).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+        def address_string(self) -> str:
+            return "unix"
+
+    with socketserver.UnixStreamServer(str(tmp_path / "engine"), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"unix://{tmp_path}/engine"
+        server.shutdown()
+
+
+def test_the_swarm_of_an_engine_is_known(engine: str) -> None:
+    assert boundary._require_engine(engine, None) == "abc"
+
+
+@pytest.mark.parametrize(("said", "known"), [(json.dumps(INFO), "abc"), ('{"Swarm": null}', None), ("no such", None)])
+def test_and_of_one_over_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, known: str | None) -> None:
+    (tmp_path / "ssh").write_text(f"#!/bin/sh\necho '{said}'\n")
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert boundary._require_engine(REMOTE, None) == known

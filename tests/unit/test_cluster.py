@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.cluster import Cluster
-from components.cluster_reference import LOST_PEERS
+from components.cluster_reference import LOST_PEERS, ground_of
 from components.cluster_settings import ClusterSettings
 from components.environment import Environment
+from components.places import ReleaseError
 from components.release_store import FolderReleaseStore
 from components.settings import EnvironmentSettings, SettingsError, parse
 from hosts.wanted import Role, Wanted
@@ -310,3 +312,31 @@ def test_with_a_folder_any_manager_will_do(deploy: Deploy, monkeypatch: pytest.M
 def test_a_folder_without_a_cluster_is_refused() -> None:
     with pytest.raises(SettingsError, match="stele:state: '/srv' is not allowed; allowed: nothing without cluster"):
         parse({"version": "1.0.0", "state": "/srv"}, defaults={"registry": "r", "releases": "/r"})
+
+
+def one_engine(swarm: str | None, before: dict[str, Any]) -> str | None:
+    """The Swarm that an environment without a cluster is on."""
+    settings = parse({"version": "1.0.0"}, defaults={"registry": "r", "releases": "/r"})
+    assert isinstance(settings, EnvironmentSettings)
+    return ground_of(replace(settings, swarm=swarm), None, before).swarm
+
+
+@pytest.mark.parametrize(
+    ("swarm", "before", "kept"),
+    [
+        ("one", {}, "one"),
+        ("one", {"services": {"edge": "e"}, "swarm": "one"}, "one"),
+        ("two", {"services": {}, "swarm": "one"}, "two"),  # it was destroyed: a move
+        ("two", {"services": {"edge": "e"}}, "two"),  # by an earlier Stele
+        (None, {"services": {"edge": "e"}, "swarm": "one"}, "one"),  # an engine that says nothing
+    ],
+)
+def test_an_environment_knows_its_engine(swarm: str | None, before: dict[str, Any], kept: str) -> None:
+    assert one_engine(swarm, before) == kept
+
+
+def test_another_engine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///run/b/docker.sock")
+    told = r"^DOCKER_HOST \(unix:///run/b/docker\.sock\) is Swarm two, and this stack runs on Swarm one: eval "
+    with pytest.raises(ReleaseError, match=told):
+        one_engine("two", {"services": {"edge": "e"}, "swarm": "one"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from hosts.engine_client import connect
 from hosts.leaving import Leaving
 from hosts.local_machines import LocalEngine, LocalMachines, Switch
 from hosts.machines import Machine
-from hosts.namespaced_engine import EngineError
+from hosts.namespaced_engine import EngineError, pids_of
 from hosts.ssh_machines import SshMachines
 from hosts.steps import Steps
 from hosts.wanted import HostError, Role, Wanted
@@ -301,7 +302,6 @@ def test_of_an_engine_that_did_not_start_the_console_is_kept(tmp_path: Path, mon
 
 def test_another_subnet_under_running_hosts_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Switch, "_address", lambda _: "10.83.0.14/28")
-    monkeypatch.setattr(Path, "exists", lambda _: True)
     assert Switch("hosts", "10.83.0.0/28").is_there()
     with pytest.raises(HostError, match=r"^stele:subnet: 10\.84\.0\.0/28 is not allowed; allowed: 10\.83\.0\.0/28, "):
         LocalMachines("hosts", "10.84.0.0/28", Path()).find("a", "g")
@@ -316,3 +316,17 @@ def test_without_root_it_is_told_what_needs_it(
     assert main(["converge"]) == 1
     assert capsys.readouterr().err.startswith("host b: the engine needs root (network namespaces): sudo, or a machine")
     assert not (tmp_path / "hosts").exists()
+
+
+def test_who_looks_at_an_engines_folder_is_none_of_it(tmp_path: Path) -> None:
+    log, engine = tmp_path / "data" / "engine.log", tmp_path / "dockerd"
+    log.parent.mkdir()
+    log.touch()
+    shutil.copy(str(shutil.which("tail")), engine)
+    running = [subprocess.Popen([program, "-f", str(log)]) for program in (engine, "tail")]
+    try:
+        assert pids_of(log.parent) == [running[0].pid]
+    finally:
+        for each in running:
+            each.kill()
+            each.wait()

@@ -14,7 +14,16 @@ from typing import Any
 
 import pytest
 
-from commands.recover import Known, RecoverError, held, lock_folder, main, mend_attributes, refuse_strangers
+from commands.recover import (
+    Known,
+    RecoverError,
+    held,
+    lock_folder,
+    main,
+    mend_attributes,
+    refuse_elsewhere,
+    refuse_strangers,
+)
 
 
 @pytest.fixture
@@ -191,3 +200,18 @@ def test_whatever_may_run_for_an_environment_is_looked_at_first_even_without_a_s
     assert main(["dev"]) == 1
     assert capsys.readouterr().err.startswith("recover: the Docker engine at tcp://127.0.0.1:1: ")
     assert "refresh" not in pulumi.read_text()
+
+
+@pytest.mark.parametrize(("recorded", "here"), [("one", "one"), (None, "one"), ("one", None)])
+def test_where_the_stack_is_is_where_it_is_looked_for(recorded: str | None, here: str | None) -> None:
+    refuse_elsewhere(swarm_of(here), "dev", Known(frozenset(), frozenset(), recorded))
+
+
+def test_at_another_engine_nothing_is_forgotten() -> None:
+    with pytest.raises(RecoverError, match="DOCKER_HOST is Swarm two, and dev runs on Swarm one: export that of its"):
+        refuse_elsewhere(swarm_of("two"), "dev", Known(frozenset(), frozenset(), "one"))
+
+
+def swarm_of(identity: str | None) -> Any:
+    """A client of an engine that manages this Swarm."""
+    return SimpleNamespace(info=lambda: {"Swarm": {"Cluster": {"ID": identity} if identity else None}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -342,6 +343,16 @@ def test_a_host_that_cannot_join_stops_it_and_tells_why_with_its_console(world: 
         world.roll(host("a", "11", peers="11 2 3", image="new"), hosts["a"]).converge()
     assert members(swarm) == [("a", "1", M), ("b", "2", M), ("c", "3", M)]
     assert swarm.where("intake") == ["1", "2"]
+
+
+def test_a_host_that_gives_up_joining_is_told_before_its_time_is_over(world: World) -> None:
+    hosts, swarm = three(world)
+    world.add("11", image="new")
+    world["11"].slow_to_join, world["11"].gives_up = True, "no route to host"
+    wanted = replace(host("a", "11", peers="11 2 3", image="new"), window=3600)
+    with pytest.raises(HostError, match=r"^host a: joins: its engine has given up: no route to host\. Last lines"):
+        world.roll(wanted, hosts["a"]).converge()
+    assert members(swarm) == [("a", "1", M), ("b", "2", M), ("c", "3", M)]
 
 
 def test_what_runs_is_elsewhere_before_a_host_leaves(world: World) -> None:
