@@ -11,6 +11,7 @@ import kernel
 import processes
 import store
 import supervisor
+from clusters import clusters
 from engine import Choice, choose, own_socket, stored_choice
 from home import Home, check_folders, check_space, free_space, read_json
 from parts import Part, last_lines, load_parts
@@ -105,6 +106,8 @@ def _findings(home: Home) -> Iterator[str | Problem]:
         yield from several.problems
         return
     yield f"disk: {home.data} is writable, {free_space(home) >> 30} GiB free"
+    for cluster, hosts in clusters(home).items():
+        yield f"cluster: {cluster} has {hosts} host{'s' * (hosts > 1)} on this machine"
     if not load_parts(home):
         yield from _could_start(home, settings, choice, parts)
         return

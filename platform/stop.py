@@ -10,11 +10,12 @@ import machine
 import processes
 import supervisor
 import swarm
+from clusters import clusters
 from engine import Choice, other_engines, stored_choice
 from home import Home
 from lock import only_one, say
 from parts import Part, load_parts
-from problem import Problem
+from problem import Problem, Problems
 from processes import Process
 from wire import healthy
 
@@ -23,7 +24,12 @@ def stop(home: Home, *, delete_data: bool) -> None:
     """Stop the supervisor and the parts, and take away what they left in the kernel.
 
     The data stays unless `delete_data`: then images, volumes, the Pulumi state and the releases go too.
+    Problems, before anything is stopped, when hosts of this machine need that state to be removed.
     """
+    left = clusters(home)
+    if delete_data and left:
+        what = "hosts of cluster {} run on this machine, and nothing removes them once its state is deleted"
+        raise Problems([Problem(what.format(cluster), f"pulumi destroy -s {cluster} first") for cluster in left])
     if not (home.conf.exists() or delete_data):
         say("nothing runs, nothing to stop")
         return
@@ -46,6 +52,8 @@ def stop(home: Home, *, delete_data: bool) -> None:
         shutil.rmtree(home.run, ignore_errors=True)
         removed = f", removed nftables {', '.join(tables)}" if tables else ""
         say(f"stopped{removed}; {'data deleted' if delete_data else f'data is kept in {home.data}'}")
+        for cluster in left:
+            say(f"hosts of cluster {cluster} go on running; pulumi destroy -s {cluster} removes them")
 
 
 def _end(home: Home, parts: list[Part]) -> None:
