@@ -23,7 +23,8 @@ help: ## Show this list
 
 .PHONY: dev
 dev: ## Set up everything: toolchain, platform, release 1.0.0, the dev stack. Safe to run again
-	@$(PYTHON) airgap/install
+	@$(PYTHON) platform/local check # at once what it would say after the installation
+	$(PYTHON) airgap/install
 	platform/local up
 	$(WITH_ENV)
 	for stack in vendor-storage dev-storage release dev; do

@@ -57,17 +57,20 @@ def by_kernel(port: int) -> bool:
     return taken("0.0.0.0", port, "udp") and holder(port, "udp") is None  # noqa: S104
 
 
+def checkout(pid: int) -> str | None:
+    """The folder of the checkout that a process is a part of, None when it is of none."""
+    matches = map(CHECKOUT.search, processes.arguments(pid))
+    return next((match[1] for match in matches if match), None)
+
+
 def describe(pid: int | None) -> str:
     """Who a process is, for a message; a part of another checkout is named as such."""
     if pid is None:
         return "a process that is not visible from here"
     argv = processes.arguments(pid)
     name = Path(argv[0]).name if argv else "unknown"
-    for argument in argv:
-        match = CHECKOUT.search(argument)
-        if match:
-            return f"{name}, pid {pid}, of the checkout {match[1]}"
-    return f"{name}, pid {pid}"
+    folder = checkout(pid)
+    return f"{name}, pid {pid}" + (f", of the checkout {folder}" if folder else "")
 
 
 @dataclass(frozen=True)

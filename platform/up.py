@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ import processes
 import supervisor
 import swarm
 from engine import Choice, choose, engine_part, other_engines, store_choice
-from home import Home, check_space, make_folders, read_json, write_json
+from home import Home, check_folders, check_space, make_folders, read_json, write_json
 from lock import only_one, say
 from parts import Part, environment, last_lines, load_parts
 from ports import Need
@@ -61,6 +62,15 @@ def up(home: Home, command: list[str]) -> None:
             f"up: engine {choice.socket}, registry 127.0.0.1:{settings.registry_port}, builder stele, "
             f"store 127.0.0.1:{settings.store_port}; {line}"
         )
+
+
+def check(home: Home) -> None:
+    """Problem or Problems that `up` would raise on this machine, before anything is installed. Changes nothing."""
+    check_folders(home)
+    check_space(home)
+    settings = load_settings(home, dict(os.environ))
+    # Programs may be missing, so the parts are those of the last `up`: what runs of them is no conflict.
+    preflight(home, settings, choose(home, dict(os.environ)), load_parts(home), recovered=False)
 
 
 def _await_overlays_gone(settings: Settings) -> None:
@@ -112,14 +122,19 @@ def wanted_parts(home: Home, settings: Settings, choice: Choice, *, write: bool 
     return parts
 
 
-def preflight(home: Home, settings: Settings, choice: Choice, parts: list[Part]) -> None:
-    """Problems for every port and engine that somebody else holds, before anything is started. Changes nothing."""
+def preflight(home: Home, settings: Settings, choice: Choice, parts: list[Part], *, recovered: bool = True) -> None:
+    """Problems for every port and engine that somebody else holds, before anything is started. Changes nothing.
+
+    `recovered`: what an engine that was killed left in the kernel is gone; if not, the overlays' port may be its own.
+    """
     current = _running(home, parts)
     mine = {process.pid for process in current.values()}
     needs = loopback_needs(settings)
     found: list[Problem | None] = []
     if choice.ours and "engine" not in current:
         needs += engine_needs(settings)
+        if not recovered and ports.by_kernel(settings.data_path_port):
+            needs = [need for need in needs if need.port != settings.data_path_port]
         found += [two_engines(pid) for pid in other_engines(home)]
         found.append(swarm.check_settings(home, settings))
     found += [need.conflict(mine) for need in needs]
@@ -136,9 +151,11 @@ def _running(home: Home, parts: list[Part]) -> dict[str, Process]:
 
 def two_engines(pid: int) -> Problem:
     """The Problem of another dockerd in this network namespace."""
+    folder = ports.checkout(pid)
+    stop_it = f"make -C {shlex.quote(folder)} down" if folder else "stop that one"
     return Problem(
         f"another Docker engine runs here ({ports.describe(pid)})",
-        "two engines disturb each other's firewall rules: stop that one, or use it (DOCKER_HOST=unix://<its socket>, "
+        f"two engines disturb each other's firewall rules: {stop_it}, or use it (DOCKER_HOST=unix://<its socket>, "
         "after `platform/local stop --delete-data` if this checkout has an engine with data)",
     )
 

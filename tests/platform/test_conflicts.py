@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .machine import Checkout, Machine, eventually
+from .machine import LOCAL, Checkout, Machine, eventually
 
 LISTEN = """
 import socket, sys, time
@@ -50,6 +50,31 @@ def test_port_in_use(checkout: Checkout, port: int, kind: str, variable: str) ->
     holder.communicate()
 
 
+def test_another_checkouts_engine_is_told_before_anything_is_installed(checkout: Checkout, tmp_path: Path) -> None:
+    config = tmp_path / "the other" / ".stele" / "platform" / "daemon.json"
+    bare = ("env", f"STELE_HOME={checkout.folder}", "PATH=/nowhere", sys.executable, "-S", str(LOCAL), "check")
+    engine = checkout.machine.start("bash", "-c", 'exec -a dockerd tail -f /dev/null "$0"', str(config))
+    try:
+        eventually(lambda: checkout.machine.run(*bare).returncode == 1, "the engine is seen")
+        (line,) = checkout.machine.run(*bare).stderr.splitlines()
+        assert f"of the checkout {tmp_path}/the other)" in line
+        assert f"make -C '{tmp_path}/the other' down" in line
+    finally:
+        engine.kill()
+        engine.communicate()
+    result = checkout.machine.run(*bare)
+    assert (result.returncode, result.stdout + result.stderr) == (0, "")
+    assert list(checkout.folder.iterdir()) == []
+
+
+def test_what_a_killed_engine_left_is_no_reason_to_refuse_early(checkout: Checkout) -> None:
+    """The kernel holds VXLAN's port: `up` clears that away, or takes another."""
+    checkout.machine.run("ip", "link", "add", "left", "type", "vxlan", "id", "42", "dstport", "4789", "dev", "lo")
+    checkout.machine.run("ip", "link", "set", "left", "up")
+    result = checkout.local("check")
+    assert result.returncode == 0, result.stderr
+
+
 @pytest.mark.engine
 def test_second_checkout_on_the_machine(shared: Checkout, tmp_path: Path) -> None:
     before = shared.pids()
@@ -60,6 +85,8 @@ def test_second_checkout_on_the_machine(shared: Checkout, tmp_path: Path) -> Non
     for variable in ("STELE_REGISTRY_PORT", "STELE_STORE_PORT", "STELE_SWARM_PORT", "DOCKER_HOST"):
         assert variable in result.stderr
     assert second.processes() == []
+    assert f"make -C {shared.folder} down" in result.stderr
+    assert (second.local("check").returncode, shared.local("check").returncode) == (1, 0)
     assert shared.pids() == before
 
 

@@ -54,7 +54,7 @@ def test_the_folder_does_not_hide_the_standard_library(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("verb", ["up", "stop", "status", "env", "doctor"])
+@pytest.mark.parametrize("verb", ["check", "up", "stop", "status", "env", "doctor"])
 def test_help_names_every_command(machine: Machine, verb: str) -> None:
     shown = machine.run(sys.executable, str(ROOT / "platform" / "local"), "--help").stdout
     assert f"    {verb} " in shown
