@@ -180,7 +180,9 @@ class Known:
         """From the state as it is. Raises RecoverError."""
         done = subprocess.run(["pulumi", "stack", "export", "-s", stack], check=False, capture_output=True, text=True)
         if done.returncode:
-            raise RecoverError((done.stderr.strip().splitlines() or ["pulumi stack export failed"])[-1])
+            said = (done.stderr.strip().splitlines() or ["pulumi stack export failed"])[-1]
+            mend = "; pulumi stack ls shows those that are there" if "no stack named" in said else ""
+            raise RecoverError(f"{said}{mend}")
         deployment = json.loads(done.stdout)["deployment"]
         resources = deployment.get("resources") or []
         there = [each for each in resources if each["type"].startswith("docker:")]

@@ -49,7 +49,9 @@ def run(*command: str, env: Mapping[str, str], cwd: Path, stdin: str | None = No
     if done.returncode:
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         wrong = [line for line in said if "error:" in line]
-        raise DrillError(f"{' '.join(command[:4])}: {(wrong or said or ['no reason given'])[-1].strip()}")
+        last = (wrong or said or ["no reason given"])[-1].strip()
+        mend = "; pulumi stack ls shows those that are there" if "no stack named" in last else ""
+        raise DrillError(f"{' '.join(command[:4])}: {last}{mend}")
     return done.stdout
 
 
