@@ -212,11 +212,10 @@ class Environment(pulumi.ComponentResource):
     def _installation(self, before: str) -> Installation:
         """The release and the stack's exact configuration, in the customer's account."""
         assert self._account is not None, "only with an account"
-        settings = {key: value for key, value in vars(self._settings).items() if key not in {"secrets", "releases"}}
         args = InstallationArgs(
             account=self._account,
             manifest=self._manifest,
-            settings=settings,
+            settings=self._settings.to_record(),
             vendor=vendor_of(self._settings.vendor),
             folder=self._settings.releases,
             key=self._settings.secrets.get("backup-key", ""),

@@ -104,6 +104,10 @@ class EnvironmentSettings:
         """The size of one runtime: its own entry, otherwise the default."""
         return self.sizing.get(runtime, self.sizing["default"])
 
+    def to_record(self) -> dict[str, Any]:
+        """Those that a stack file could have, without secrets and this machine's own: they are set again elsewhere."""
+        return {key: value for key, value in vars(self).items() if key in ENVIRONMENT_KEYS and key != "releases"}
+
 
 def _match(pattern: re.Pattern[str], allowed: str) -> Callable[[str, str], str]:
     def parse(key: str, value: str) -> str:

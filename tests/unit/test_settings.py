@@ -2,6 +2,7 @@
 
 import json
 import string
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -184,3 +185,10 @@ def test_a_refused_secret_is_never_shown(value: str) -> None:
 
 def test_secrets_are_not_in_the_representation() -> None:
     assert "correct-horse" not in repr(environment())
+
+
+def test_what_is_recorded_of_an_environment_can_be_set_again_anywhere() -> None:
+    record = replace(environment(), swarm="this machine's").to_record()
+    assert record.keys() < ENVIRONMENT_KEYS.keys()
+    assert {"version", "runtimes", "sizing", "storage", "cluster", "fenced"} < record.keys()
+    assert "releases" not in record
