@@ -162,6 +162,11 @@ def mend_attributes(stack: str) -> None:
             path.unlink(missing_ok=True)
 
 
+def mended(said: str) -> str:
+    """What Pulumi says last, with the mend where a stack is not there."""
+    return f"{said}; pulumi stack ls shows those that are there" if "no stack named" in said else said
+
+
 @dataclass(frozen=True)
 class Known:
     """What a stack's state says of the docker objects: ``ids`` of those that are there, ``begun`` names of those
@@ -180,9 +185,7 @@ class Known:
         """From the state as it is. Raises RecoverError."""
         done = subprocess.run(["pulumi", "stack", "export", "-s", stack], check=False, capture_output=True, text=True)
         if done.returncode:
-            said = (done.stderr.strip().splitlines() or ["pulumi stack export failed"])[-1]
-            mend = "; pulumi stack ls shows those that are there" if "no stack named" in said else ""
-            raise RecoverError(f"{said}{mend}")
+            raise RecoverError(mended((done.stderr.strip().splitlines() or ["pulumi stack export failed"])[-1]))
         deployment = json.loads(done.stdout)["deployment"]
         resources = deployment.get("resources") or []
         there = [each for each in resources if each["type"].startswith("docker:")]

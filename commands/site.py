@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from docker.errors import DockerException
 
-from commands.recover import remove
+from commands.recover import mended, remove
 from commands.second_engine import SecondEngine
 from hosts.engine_client import connect
 from hosts.swarm_view import ENGINE_LABEL, labels_of, runs
@@ -49,9 +49,7 @@ def run(*command: str, env: Mapping[str, str], cwd: Path, stdin: str | None = No
     if done.returncode:
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         wrong = [line for line in said if "error:" in line]
-        last = (wrong or said or ["no reason given"])[-1].strip()
-        mend = "; pulumi stack ls shows those that are there" if "no stack named" in last else ""
-        raise DrillError(f"{' '.join(command[:4])}: {last}{mend}")
+        raise DrillError(f"{' '.join(command[:4])}: {mended((wrong or said or ['no reason given'])[-1].strip())}")
     return done.stdout
 
 

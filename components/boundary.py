@@ -57,18 +57,21 @@ def read_settings() -> ReleaseSettings | EnvironmentSettings | StorageSettings |
 
 def _require_engine(host: str, cluster: str | None) -> str | None:
     """The ID of the Swarm that the engine at ``host`` manages, if it says one. Stop with one line when nobody listens
-    there: otherwise every resource complains on its own."""
+    there: otherwise every resource complains on its own.
+
+    Of a ``cluster`` it is not asked for: that stack's outputs say which engines are its.
+    """
     kind, _, address = host.partition("://")
     try:
         if kind == "unix":
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.settimeout(_ENGINE_PATIENCE)
                 probe.connect(address)
-                return _swarm_behind(probe)
+                return None if cluster else _swarm_behind(probe)
         elif kind == "tcp":
             name, _, port = address.rstrip("/").rpartition(":")
             with socket.create_connection((name.strip("[]"), int(port)), _ENGINE_PATIENCE) as probe:
-                return _swarm_behind(probe)
+                return None if cluster else _swarm_behind(probe)
         elif kind == "ssh":
             return _swarm_over_ssh(host)
     except (OSError, ValueError) as error:

@@ -161,8 +161,9 @@ class LocalMachines:
 
         Any other that is off is a host that is lost. Raises HostError.
         """
-        off = [(machine, engine) for machine in self.all() if not (engine := self._engine_of(machine)).processes()]
-        everything = len(off) == len(self.all())
+        engines = [(machine, self._engine_of(machine)) for machine in self.all()]
+        off = [(machine, engine) for machine, engine in engines if not engine.processes()]
+        everything = len(off) == len(engines)
         for machine, engine in off:
             data = engine.volumes()
             if data or (everything and engine.is_member()):

@@ -100,9 +100,8 @@ class SshMachines:
         state = self._states.get(machine.engine, {})
         if state.get("Cluster"):
             self._check_owner(f"{machine.address} manages", state)
-        elif (
-            state.get("LocalNodeState") == "active" and machine != self._own
-        ):  # the wanted one is looked up by its node
+        elif state.get("LocalNodeState") == "active" and machine != self._own:
+            # (The wanted one is looked up by its node.)
             for manager in _managers(machine.engine, state):
                 with suppress(DockerException, OSError):  # another one will say it
                     self._check_owner(f"{machine.address} is in", state_of(manager.engine))

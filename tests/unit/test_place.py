@@ -12,6 +12,8 @@ sys.path.append(str(Path(__file__).parents[2] / "packer"))  # a script's neighbo
 import place
 from disk import BakeError
 
+from components import host_image
+
 
 @pytest.fixture
 def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -85,3 +87,7 @@ def test_what_is_being_made_and_what_is_not_of_a_bake_stays(hosts: Path) -> None
         fcntl.flock(other, fcntl.LOCK_EX)
         make(hosts / "a")
     assert names(hosts) == ["a", "b.making", "c.old", "d.making", "e", "e.old"]
+
+
+def test_a_release_looks_for_the_files_that_are_baked() -> None:
+    assert host_image.FILES == place.FILES
