@@ -39,32 +39,32 @@ env: ## Print the shell variables that make plain `pulumi` work, for eval
 	platform/local env
 
 # Lanes of `make test`, side by side: one alone leaves the processors idle while it waits. `aside`: whatever is in none.
-# `alone` comes after them: what may fail no request on two processors gets both.
-LANES = stacks backups hosts aside
+# Those of LAST come after them, one by one: an emulated host takes a processor for itself, and while hosts are lost no
+# request may fail. On two processors, either and the rest end each other's health checks.
+LANES = stacks backups aside
+LAST = hosts cluster
 stacks = conformance images integration storage
-backups = backup azure
-hosts = ssh hosts
-alone = cluster
-aside = $(filter-out $(stacks) $(backups) $(hosts) $(alone) __pycache__,$(notdir $(patsubst %/,%,$(wildcard tests/*/))))
+backups = backup azure ssh
+aside = $(filter-out $(stacks) $(backups) $(LAST) __pycache__,$(notdir $(patsubst %/,%,$(wildcard tests/*/))))
 
 .PHONY: test
 test: ## Run every test and check, from nothing
 	@$(PYTHON) airgap/install --dev
 	failed=0
 	$(MAKE) --keep-going --jobs $(addprefix test-,$(LANES)) || failed=1
-	$(MAKE) test-alone || failed=1
+	$(MAKE) --keep-going --jobs=1 $(addprefix test-,$(LAST)) || failed=1
 	[ "$$failed" = 0 ] && exit
-	grep --no-filename -E '^(FAILED|ERROR) ' $(patsubst %,.stele/tests/%.log,$(LANES) alone) | cut -c-500 # thousands of lines later
+	grep --no-filename -E '^(FAILED|ERROR) ' $(patsubst %,.stele/tests/%.log,$(LANES) $(LAST)) | cut -c-500 # thousands of lines later
 	exit 1
 
 # Each line has its lane's name before it, and is shown when it is complete. Who interrupts sees what was cut off.
 # The files in .stele/tests keep the lines of one lane together. The summary's reasons are cut off at COLUMNS.
-.PHONY: $(addprefix test-,$(LANES) alone)
-$(addprefix test-,$(LANES) alone): test-%:
+.PHONY: $(addprefix test-,$(LANES) $(LAST))
+$(addprefix test-,$(LANES) $(LAST)): test-%:
 	@unset MAKEFLAGS
 	eval "$$($(PYTHON) airgap/environment)"
 	mkdir -p .stele/tests
-	COLUMNS=300 .venv/bin/python -u -m pytest -p no:cacheprovider --durations=30 --durations-min=10 $(addprefix tests/,$($*)) 2>&1 |
+	COLUMNS=300 .venv/bin/python -u -m pytest -p no:cacheprovider --durations=30 --durations-min=10 $(addprefix tests/,$(or $($*),$*)) 2>&1 |
 		(trap '' INT; exec tee .stele/tests/$*.log) | (trap '' INT; exec sed --unbuffered -E 's/={99,}/=====/g; s/ {9,}(\[ *[0-9]+%\])$$/  \1/; s/^/$*: /')
 
 .PHONY: test-fast

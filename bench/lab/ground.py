@@ -14,12 +14,19 @@ BRING_UP_LIMIT = 1800  # seconds: from nothing, the toolchain is compiled
 
 
 class LabError(AssertionError):
-    """Something the laboratory needs did not work; the text ends with what the command said last."""
+    """Something the laboratory needs did not work; the first line says why, the last ones are a command's."""
 
 
 def tail(text: str, lines: int = 40) -> str:
     """The last lines of a command's output, for messages."""
     return "\n".join(text.splitlines()[-lines:])
+
+
+def reason(text: str) -> str:
+    """The line of a command's output that says why it failed: a summary of many tests shows one line of each."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    complaints = [line for line in lines if "error:" in line.lower() and not line.endswith("update failed")]
+    return next(iter(complaints or lines[-1:]), "it said nothing")
 
 
 def run(
@@ -34,7 +41,8 @@ def run(
     words = [str(word) for word in command]
     done = subprocess.run(words, env=env, cwd=cwd, capture_output=True, text=True, timeout=limit, input=stdin)
     if check and done.returncode:
-        raise LabError(f"{shlex.join(words)}: exit code {done.returncode}\n{tail(done.stdout)}\n{tail(done.stderr)}")
+        said = f"{done.stdout}\n{done.stderr}"
+        raise LabError(f"exit code {done.returncode}: {reason(said)}\n{shlex.join(words)}\n{tail(said, 80)}")
     return done
 
 

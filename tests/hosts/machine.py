@@ -17,7 +17,6 @@ from testinfra.host import Host
 
 LIMIT = 900  # seconds until it has started, or is off; an emulated processor takes a minute or two
 SIZE = "6G"  # of its disk
-FIRST = -10  # its nice value
 TAIL = 15  # lines of the console in an error
 
 
@@ -97,8 +96,7 @@ class Machine:
 
     def __enter__(self) -> Machine:
         processors = "2" if self._accelerator == "kvm" else "1"  # as for the build: packer/locals.pkr.hcl
-        command = [*self._wire.inside, "nice", f"--adjustment={FIRST}", "qemu-system-x86_64"]
-        command += ["-accel", self._accelerator, "-smp", processors]
+        command = [*self._wire.inside, "qemu-system-x86_64", "-accel", self._accelerator, "-smp", processors]
         command += ["-m", "1024", "-display", "none", "-serial", f"file:{self.console}"]
         command += ["-drive", f"file={self._disk},if=virtio,format=qcow2,cache=unsafe"]
         command += ["-netdev", f"{self._wire.netdev},id=net", "-device", "virtio-net,netdev=net"]
@@ -106,7 +104,6 @@ class Machine:
             coded = base64.b64encode(value.encode()).decode()
             command += ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={coded}"]
         self._process = subprocess.Popen(command, start_new_session=True)
-        _first(self._process.pid)
         self.starts += 1
         try:
             self._await()
@@ -159,17 +156,6 @@ class Machine:
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.kill()
-
-
-def _first(process: int) -> None:
-    """Whoever emulates a processor has one of this machine's before others do, as a host has its own.
-
-    Otherwise a guest beside the other tests is so slow that what looks after it ends it: health checks, heartbeats.
-    Where the kernel has autogroups, a nice value counts within a session, and the session's own counts among them.
-    """
-    group = Path(f"/proc/{process}/autogroup")
-    if group.exists():
-        group.write_text(str(FIRST))
 
 
 def _do(*command: str) -> None:
