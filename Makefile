@@ -38,29 +38,31 @@ env: ## Print the shell variables that make plain `pulumi` work, for eval
 	@$(PYTHON) airgap/environment
 	platform/local env
 
-# Lanes of `make test`, side by side: one alone leaves the processors idle while it waits. `aside`: whatever is in none.
-# Those of LAST come after them, one by one: an emulated host takes a processor for itself, and while hosts are lost no
-# request may fail. On two processors, either and the rest end each other's health checks.
-LANES = stacks backups aside
-LAST = hosts cluster
-stacks = conformance images integration storage
+# Lanes of `make test`, side by side: one alone leaves the processors idle while it waits. An emulated host takes a processor
+# for itself, so it is beside those that only compute: it and environments end each other's health checks. `cluster` is
+# alone: no request may fail there. `aside`: whatever is in no lane.
+ROUNDS = "stacks backups aside" "hosts checks" "cluster"
+LANES = $(subst ",,$(ROUNDS))
+stacks = images integration storage
 backups = backup azure ssh
-aside = $(filter-out $(stacks) $(backups) $(LAST) __pycache__,$(notdir $(patsubst %/,%,$(wildcard tests/*/))))
+checks = airgap conformance static unit
+aside = $(filter-out $(LANES) $(stacks) $(backups) $(checks) __pycache__,$(notdir $(patsubst %/,%,$(wildcard tests/*/))))
 
 .PHONY: test
 test: ## Run every test and check, from nothing
 	@$(PYTHON) airgap/install --dev
 	failed=0
-	$(MAKE) --keep-going --jobs $(addprefix test-,$(LANES)) || failed=1
-	$(MAKE) --keep-going --jobs=1 $(addprefix test-,$(LAST)) || failed=1
+	for round in $(ROUNDS); do
+		$(MAKE) --keep-going --jobs $$(printf 'test-%s ' $$round) || failed=1
+	done
 	[ "$$failed" = 0 ] && exit
-	grep --no-filename -E '^(FAILED|ERROR) ' $(patsubst %,.stele/tests/%.log,$(LANES) $(LAST)) | cut -c-500 # thousands of lines later
+	grep --no-filename -E '^(FAILED|ERROR) ' $(patsubst %,.stele/tests/%.log,$(LANES)) | cut -c-500 # thousands of lines later
 	exit 1
 
 # Each line has its lane's name before it, and is shown when it is complete. Who interrupts sees what was cut off.
 # The files in .stele/tests keep the lines of one lane together. The summary's reasons are cut off at COLUMNS.
-.PHONY: $(addprefix test-,$(LANES) $(LAST))
-$(addprefix test-,$(LANES) $(LAST)): test-%:
+.PHONY: $(addprefix test-,$(LANES))
+$(addprefix test-,$(LANES)): test-%:
 	@unset MAKEFLAGS
 	eval "$$($(PYTHON) airgap/environment)"
 	mkdir -p .stele/tests

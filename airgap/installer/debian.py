@@ -25,6 +25,7 @@ ENGINE_COMMANDS = {"dockerd": "docker.io", "nft": "nftables", "iptables": "iptab
 # What the tests call besides.
 TEST_COMMANDS = {
     "busybox": "busybox-static",
+    "ganesha.nfsd": "nfs-ganesha-vfs",
     "packer": "packer",
     "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils",
@@ -33,9 +34,10 @@ TEST_COMMANDS = {
 }
 # Of these packages: ours to start and stop; as services of the machine they would take its ports, and let people in.
 _SERVICES = {
-    "docker-registry": "docker-registry.service",
-    "haproxy": "haproxy.service",
-    "openssh-server": "ssh.service",
+    "docker-registry": ["docker-registry.service"],
+    "haproxy": ["haproxy.service"],
+    "nfs-ganesha-vfs": ["nfs-ganesha.service", "rpcbind.service", "rpcbind.socket"],
+    "openssh-server": ["ssh.service"],
 }
 _SECONDS = 10.0
 _SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
@@ -99,6 +101,6 @@ def _apt(*arguments: str) -> None:
 def _keep_services_off(packages: list[str]) -> None:
     if not Path("/run/systemd/system").is_dir():
         return
-    for package, service in _SERVICES.items():
+    for package, services in _SERVICES.items():
         if package in packages:
-            subprocess.run(["systemctl", "disable", "--quiet", service], check=False)
+            subprocess.run(["systemctl", "disable", "--quiet", *services], check=False)

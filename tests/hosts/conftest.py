@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,20 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from bench.lab.workspace import Stack, Workspace
+from bench.lab.workspace import Stack, Workspace, wait_until
 from components.host_image import content_and_folder
 
 PACKER = Path(__file__).resolve().parents[2] / "packer"
 BAKE = PACKER / "bake"
 sys.path.append(str(PACKER))  # the checks are the build's own
-from tests.hosts.machine import Machine  # noqa: E402
-from tests.hosts.swarm import Site, cluster  # noqa: E402
+from tests.hosts.file_server import FileServer  # noqa: E402
+from tests.hosts.machine import LIMIT, Machine  # noqa: E402
+from tests.hosts.swarm import MANAGER, Site, cluster  # noqa: E402
 
 VERSION = "901.0.0"
 NAME = "host-under-test"
 KEPT = "/var/lib/stele/kept"
+NO_SERVER = "Connection refused; it is tried again"
 KILLED_AFTER = 10  # seconds: in the middle of installing packages
 
 
@@ -131,8 +134,25 @@ def before(machine: Machine) -> Seen:
 
 
 @pytest.fixture(scope="session")
-def again(machine: Machine, before: Seen, site: Site) -> Iterator[Host]:
-    """The machine, started again: with 8 GiB, beside the manager, and told to join its Swarm."""
-    machine.start_again("8G", site.tap, site.credentials(machine))
+def files(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FileServer]:
+    """The cluster's server of files, beside its manager. It is started when somebody has asked for it."""
+    with FileServer(tmp_path_factory.mktemp("files"), site.engine.inside(), MANAGER) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def again(machine: Machine, before: Seen, site: Site, files: FileServer) -> Iterator[Host]:
+    """The machine, started again: with 8 GiB, beside the manager, told to join its Swarm and where its state is."""
+    credentials = site.credentials(machine) | {"stele.state": files.source}
+    with ThreadPoolExecutor(1) as pool:
+        served = pool.submit(_serve_when_asked, files, machine)
+        machine.start_again("8G", site.tap, credentials)
+        served.result()
     yield machine.host
     machine.kill()
+
+
+def _serve_when_asked(files: FileServer, machine: Machine) -> None:
+    asked = f"stele-state: {files.source}: {NO_SERVER}"
+    wait_until(asked, lambda: asked in machine.console.read_text(errors="replace"), LIMIT)
+    files.start()

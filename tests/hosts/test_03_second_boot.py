@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from checks import PORTS, listening
 from testinfra.host import Host
 
-from tests.hosts.conftest import KEPT, NAME, Seen, seen
+from tests.hosts.conftest import KEPT, NAME, NO_SERVER, Seen, seen
+from tests.hosts.file_server import FileServer
+from tests.hosts.machine import Machine
 
 
 def test_it_was_started_again(again: Host, before: Seen) -> None:
@@ -25,3 +28,17 @@ def test_it_keeps_its_name(again: Host) -> None:
 
 def test_its_state_takes_what_the_disk_has_grown(again: Host, before: Seen) -> None:
     assert 2000 < seen(again).size - before.size <= 2048  # MiB, of the 2 GiB
+
+
+def test_its_engine_waits_for_the_folder_of_state(again: Host, machine: Machine, files: FileServer) -> None:
+    lines = machine.console.read_text(errors="replace").splitlines()
+    said = [line.partition("stele-state: ")[2].strip() for line in lines if "stele-state: " in line]
+    assert (said[0], said[-1]) == (f"{files.source}: {NO_SERVER}", f"{files.source} is /srv/stele")
+    ask = "systemctl show --value --property={} {}"
+    mounted = int(again.check_output(ask.format("ActiveEnterTimestampMonotonic", "stele-state")))
+    assert 0 < mounted < int(again.check_output(ask.format("ExecMainStartTimestampMonotonic", "docker")))
+
+
+def test_nothing_listens_for_the_folder_of_state(again: Host) -> None:
+    assert "nfs4" in again.check_output("findmnt --noheadings --output FSTYPE,OPTIONS /srv/stele")
+    assert listening(again) <= PORTS | {"7946"}  # of a Swarm's members

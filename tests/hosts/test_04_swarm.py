@@ -1,9 +1,12 @@
 """The host in a cluster: it joins by its hook, is taken in over SSH, goes on when its engine was started again, serves
-the product's front door, is drained, leaves and is removed. Each test goes on where the one before it ended."""
+the product's front door, has its data in the cluster's folder, is drained, leaves, is removed, and gone. Each test goes
+on where the one before it ended."""
 
 from __future__ import annotations
 
 import json
+import stat
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,10 +14,12 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
+from bench.lab import ground
 from bench.lab.workspace import wait_until
 from tests.hosts.conftest import NAME, Baked
+from tests.hosts.file_server import FileServer
 from tests.hosts.machine import LIMIT, Machine
-from tests.hosts.swarm import SLOW, VERSION, Site, states
+from tests.hosts.swarm import SLOW, VERSION, WORKER, Site, states
 
 HEALTHY = ["running"] * 4  # an edge and a gate on each host
 
@@ -55,6 +60,21 @@ def test_the_product_is_served_on_it(site: Site, front_door: list[Any]) -> None:
     assert site.get("/orders/1") == "/orders/1 from behind"  # through the overlay
 
 
+def test_data_of_a_runtime_is_in_the_folder_of_state(
+    site: Site, again: Host, files: FileServer, front_door: list[Any], baked: Baked
+) -> None:
+    env = site.cluster.workspace.env | {"DOCKER_HOST": f"ssh://root@{WORKER}"}
+    image = baked.factory.outputs()["images"]["edge"]
+    ground.run(sys.executable, "-m", "hosts.folder", image, "/srv/stele", "orders-ledger", env=env)
+    made = (files.export / "orders-ledger").stat()
+    assert (stat.S_IMODE(made.st_mode), made.st_uid) == (0o700, 10001)
+
+
+def test_who_serves_has_the_lock_for_everybody(again: Host, files: FileServer) -> None:
+    again.check_output("touch /srv/stele/lock && systemd-run --unit=owner flock /srv/stele/lock sleep infinity")
+    wait_until("the lock", lambda: files.locked("lock"), LIMIT)
+
+
 def test_it_is_drained_leaves_and_is_removed(site: Site, again: Host, front_door: list[Any]) -> None:
     """By one `pulumi up` of the cluster, while somebody always waits for an answer from it."""
     site.cluster.configure(hosts=site.hosts())
@@ -70,6 +90,12 @@ def test_it_is_drained_leaves_and_is_removed(site: Site, again: Host, front_door
     assert site.node() is None
     assert again.check_output("docker info --format '{{.Swarm.LocalNodeState}}'") == "inactive"
     assert again.check_output("docker ps --quiet") == ""
+
+
+def test_its_lock_is_free_soon_after_it_is_gone(machine: Machine, files: FileServer) -> None:
+    machine.kill()
+    assert files.locked("lock")
+    wait_until("the end of its lease", lambda: not files.locked("lock"), LIMIT)
 
 
 def availability(site: Site) -> str | None:

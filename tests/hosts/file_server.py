@@ -1,0 +1,58 @@
+"""A server of NFS, in user space, in a network namespace: this machine's kernel may have none."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+LEASE = 15  # seconds for which a client that is gone keeps its locks
+_CONFIGURATION = """\
+NFS_CORE_PARAM {{ Protocols = 4; Enable_NLM = false; Enable_RQUOTA = false; Bind_Addr = {address}; }}
+NFSv4 {{
+  Minor_Versions = 1, 2; Only_Numeric_Owners = true; UseGetpwnam = true;
+  Lease_Lifetime = {lease}; Graceless = true; RecoveryBackend = fs; RecoveryRoot = {folder}/recovery;
+}}
+EXPORT {{
+  Export_Id = 1; Path = {folder}/export; Pseudo = /state; Protocols = 4; Transports = TCP; SecType = sys;
+  Access_Type = RW; Squash = No_Root_Squash;
+  FSAL {{ Name = VFS; }}
+}}
+"""
+
+
+class FileServer:
+    """``export`` on this machine is ``source`` for those who reach ``address``, once it is started."""
+
+    def __init__(self, folder: Path, inside: Sequence[str], address: str) -> None:
+        self._folder, self._inside = folder, inside
+        self.export, self.source = folder / "export", f"{address}:/state"
+        self.export.mkdir(parents=True)
+        (folder / "recovery").mkdir()
+        (folder / "ganesha.conf").write_text(_CONFIGURATION.format(address=address, folder=folder, lease=LEASE))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it. It takes a while until it answers."""
+        own = [shutil.which("ganesha.nfsd") or "ganesha.nfsd", "-F", "-f", "ganesha.conf", "-p", "pid", "-L", "log"]
+        self._process = subprocess.Popen([*self._inside, *own], cwd=self._folder)
+
+    def locked(self, name: str) -> bool:
+        """Whether somebody has the lock of a file in the export."""
+        with (self.export / name).open("r+") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+
+    def __enter__(self) -> FileServer:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
