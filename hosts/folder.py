@@ -10,6 +10,9 @@ from docker.errors import DockerException
 from hosts.engine_client import from_env
 
 OWNER = "10001:10001"
+# On a host where nothing is mounted: no such folder, or one of the read-only root.
+_NOT_MOUNTED = ("bind source path does not exist", "Read-only file system")
+_MEND = "mount it on every host of the cluster (docs/hosts.md: Data), or: pulumi config set state <another folder>"
 _MAKE = 'mkdir -p -m 0700 "/parent/$1" && chown "$2" "/parent/$1"'
 
 
@@ -25,10 +28,8 @@ def main(arguments: list[str]) -> int:
         )  # fmt: skip
     except (DockerException, OSError) as error:
         said = " ".join(str(error).split())
-        if "bind source path does not exist" in said:
-            said = (
-                "it is not there; mount it on every host of the cluster, or: pulumi config set state <another folder>"
-            )
+        if any(words in said for words in _NOT_MOUNTED):
+            said = f"it is not there; {_MEND}"
         print(f"stele:state: {parent}: {said}", file=sys.stderr)
         return 1
     return 0
