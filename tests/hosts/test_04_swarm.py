@@ -71,8 +71,9 @@ def test_data_of_a_runtime_is_in_the_folder_of_state(
 
 
 def test_who_serves_has_the_lock_for_everybody(again: Host, files: FileServer) -> None:
-    again.check_output("touch /srv/stele/lock && systemd-run --unit=owner flock /srv/stele/lock sleep infinity")
-    wait_until("the lock", lambda: files.locked("lock"), LIMIT)
+    as_databases = "exec 9>/srv/stele/lock; flock --timeout 2 9 & wait; exec sleep infinity"
+    again.check_output(f"systemd-run --unit=owner bash -c '{as_databases}'")
+    wait_until("the lock", lambda: (files.export / "lock").exists() and files.locked("lock"), LIMIT)
 
 
 def test_it_is_drained_leaves_and_is_removed(site: Site, again: Host, front_door: list[Any]) -> None:

@@ -23,7 +23,7 @@ exit 32
 """
 NOT_MOUNTED = '#!/bin/sh\n[ "$1" != --quiet ] || [ "$2" != /srv/stele ]\n'
 MODPROBE = '#!/bin/sh\necho "$*" >"${0%/*}/module"\n'
-OPTIONS = "sec=sys,hard,noatime,nodev,nosuid,noexec"
+OPTIONS = "sec=sys,hard,acdirmin=0,acdirmax=0,lookupcache=none,noatime,nodev,nosuid,noexec"
 Told = Callable[..., tuple[int, list[str], list[str]]]
 
 

@@ -11,15 +11,23 @@ import java.util.stream.Stream;
 
 /** The data volume of a stateful runtime: owned by one task at a time, whichever holds the lock file. */
 public final class Volume {
+    /** Between two attempts. Whoever waits for a lock on NFS asks its server after ever longer pauses, up to 30 s. */
+    private static final long PAUSE_MILLIS = 200;
+
     /** Held for the life of the process: a channel that nobody refers to is closed by the garbage collector, and unlocked. */
     private static FileLock held;
 
     private Volume() {}
 
     /** Blocks until the predecessor has gone, then owns {@code /data} until the process's end. */
-    public static void own() throws IOException {
+    public static void own() throws IOException, InterruptedException {
         Path file = Settings.path("/data/.stele-lock");
-        FileLock lock = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE).lock();
+        FileChannel channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+        FileLock lock = channel.tryLock();
+        while (lock == null) {
+            Thread.sleep(PAUSE_MILLIS);
+            lock = channel.tryLock();
+        }
         synchronized (Volume.class) {
             held = lock;
         }
