@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     except (DockerException, OSError) as error:
         said = " ".join(str(error).split())
         if any(words in said for words in _NOT_MOUNTED):
-            said = f"it is not there; {_MEND}"
+            said = f"it is not there, or is read-only; {_MEND}"
         print(f"stele:state: {parent}: {said}", file=sys.stderr)
         return 1
     return 0

@@ -33,12 +33,14 @@ TEST_COMMANDS = {
     "sshd": "openssh-server",
 }
 # Of these packages: ours to start and stop; as services of the machine they would take its ports, and let people in.
+# Those that were there before stay as they are: the machine may need them.
 _SERVICES = {
     "docker-registry": ["docker-registry.service"],
     "haproxy": ["haproxy.service"],
     "nfs-ganesha-vfs": ["nfs-ganesha.service", "rpcbind.service", "rpcbind.socket"],
     "openssh-server": ["ssh.service"],
 }
+_UNITS = Path("/lib/systemd/system")
 _SECONDS = 10.0
 _SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 
@@ -83,9 +85,10 @@ def install_missing(checkout: Checkout, purpose: str) -> None:
     if os.geteuid() != 0:
         raise InstallError(f"missing {', '.join(packages)}: ask an administrator for `{command}`")
     say(f"installing Debian packages: {' '.join(packages)}")
+    there = {service for services in _SERVICES.values() for service in services if (_UNITS / service).exists()}
     _apt("update", "-q")
     _apt("install", "-q", "-y", "--no-install-recommends", *packages)
-    _keep_services_off(packages)
+    _keep_services_off(packages, there)
 
 
 def _apt(*arguments: str) -> None:
@@ -98,9 +101,9 @@ def _apt(*arguments: str) -> None:
         raise InstallError(f"`apt-get {' '.join(arguments)}` failed:\n  {tail}")
 
 
-def _keep_services_off(packages: list[str]) -> None:
+def _keep_services_off(packages: list[str], there: set[str]) -> None:
     if not Path("/run/systemd/system").is_dir():
         return
-    for package, services in _SERVICES.items():
-        if package in packages:
-            subprocess.run(["systemctl", "disable", "--quiet", *services], check=False)
+    new = [service for package, services in _SERVICES.items() if package in packages for service in services]
+    if off := [service for service in new if service not in there]:
+        subprocess.run(["systemctl", "disable", "--quiet", *off], check=False)

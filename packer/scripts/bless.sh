@@ -15,7 +15,7 @@ augenrules >/dev/null # into the file that is loaded; at boot /etc is read-only
 echo "bless: services"
 export SYSTEMCTL_SKIP_SYSV=1 # or each one with an init script too is enabled a second time, and everything is read anew
 systemctl enable --quiet --no-reload nftables auditd ssh docker systemd-timesyncd systemd-networkd systemd-resolved \
-    stele-identity stele-state stele-join stele-ship-logs
+    stele-identity stele-state stele-fence stele-join stele-ship-logs
 # No logins on consoles, and no reboot by three keys at one.
 systemctl mask --quiet --no-reload getty@.service serial-getty@.service console-getty.service ctrl-alt-del.target debug-shell.service \
     systemd-journal-upload.service

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -145,14 +146,19 @@ def again(machine: Machine, before: Seen, site: Site, files: FileServer) -> Iter
     """The machine, started again: with 8 GiB, beside the manager, told to join its Swarm and where its state is."""
     credentials = site.credentials(machine) | {"stele.state": files.source}
     with ThreadPoolExecutor(1) as pool:
-        served = pool.submit(_serve_when_asked, files, machine)
-        machine.start_again("8G", site.tap, credentials)
+        over = Event()
+        served = pool.submit(_serve_when_asked, files, machine, over)
+        try:
+            machine.start_again("8G", site.tap, credentials)
+        finally:
+            over.set()
         served.result()
     yield machine.host
     machine.kill()
 
 
-def _serve_when_asked(files: FileServer, machine: Machine) -> None:
+def _serve_when_asked(files: FileServer, machine: Machine, over: Event) -> None:
     asked = f"stele-state: {files.source}: {NO_SERVER}"
-    wait_until(asked, lambda: asked in machine.console.read_text(errors="replace"), LIMIT)
-    files.start()
+    wait_until(asked, lambda: over.is_set() or asked in machine.console.read_text(errors="replace"), LIMIT)
+    if not over.is_set():
+        files.start()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-LEASE = 15  # seconds for which a client that is gone keeps its locks
+LEASE = 30  # seconds for which a client that is gone keeps its locks
 _CONFIGURATION = """\
 NFS_CORE_PARAM {{ Protocols = 4; Enable_NLM = false; Enable_RQUOTA = false; Bind_Addr = {address}; }}
 NFSv4 {{
@@ -28,7 +29,7 @@ class FileServer:
     """``export`` on this machine is ``source`` for those who reach ``address``, once it is started."""
 
     def __init__(self, folder: Path, inside: Sequence[str], address: str) -> None:
-        self._folder, self._inside = folder, inside
+        self._folder, self._inside, self._address = folder, inside, address
         self.export, self.source = folder / "export", f"{address}:/state"
         self.export.mkdir(parents=True)
         (folder / "recovery").mkdir()
@@ -36,12 +37,19 @@ class FileServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it. It takes a while until it answers."""
+        """Start it, and wait until it answers."""
         own = [shutil.which("ganesha.nfsd") or "ganesha.nfsd", "-F", "-f", "ganesha.conf", "-p", "pid", "-L", "log"]
         self._process = subprocess.Popen([*self._inside, *own], cwd=self._folder)
+        probe = [*self._inside, "bash", "-c", f": </dev/tcp/{self._address}/2049"]
+        while subprocess.run(probe, stderr=subprocess.DEVNULL).returncode:
+            log = self._folder / "log"
+            assert self._process.poll() is None, log.read_text() if log.exists() else "it says nothing"
+            time.sleep(0.2)
 
     def locked(self, name: str) -> bool:
-        """Whether somebody has the lock of a file in the export."""
+        """Whether a file is in the export, and somebody has its lock."""
+        if not (self.export / name).exists():
+            return False
         with (self.export / name).open("r+") as file:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -99,7 +99,7 @@ class Machine:
         command = [*self._wire.inside, "qemu-system-x86_64", "-accel", self._accelerator, "-smp", processors]
         command += ["-m", "1024", "-display", "none", "-serial", f"file:{self.console}"]
         command += ["-drive", f"file={self._disk},if=virtio,format=qcow2,cache=unsafe"]
-        command += ["-netdev", f"{self._wire.netdev},id=net", "-device", "virtio-net,netdev=net"]
+        command += ["-netdev", f"{self._wire.netdev},id=net", "-device", "virtio-net,netdev=net", "-no-reboot"]
         for name, value in self._credentials.items():
             coded = base64.b64encode(value.encode()).decode()
             command += ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={coded}"]
@@ -145,6 +145,11 @@ class Machine:
     def tail(self) -> str:
         """The last lines of the console."""
         return "\n".join(self.console.read_text(errors="replace").splitlines()[-TAIL:]) if self.console.exists() else ""
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is on, and has not started anew by itself."""
+        return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
         """Take its power away, if it is on."""

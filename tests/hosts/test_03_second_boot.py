@@ -39,6 +39,9 @@ def test_its_engine_waits_for_the_folder_of_state(again: Host, machine: Machine,
     assert 0 < mounted < int(again.check_output(ask.format("ExecMainStartTimestampMonotonic", "docker")))
 
 
-def test_nothing_listens_for_the_folder_of_state(again: Host) -> None:
-    assert "nfs4" in again.check_output("findmnt --noheadings --output FSTYPE,OPTIONS /srv/stele")
+def test_the_folder_of_state_is_mounted_by_the_kernel_alone(again: Host) -> None:
+    shown = again.check_output("findmnt --noheadings --output FSTYPE,OPTIONS /srv/stele").split()
+    assert shown[0] == "nfs4"
+    assert {"rw", "vers=4.2", "hard", "acdirmin=0", "acdirmax=0", "lookupcache=none"} <= set(shown[1].split(","))
+    assert len(again.check_output("cat /sys/module/nfs/parameters/nfs4_unique_id")) == 32
     assert listening(again) <= PORTS | {"7946"}  # of a Swarm's members

@@ -16,8 +16,9 @@ from testinfra.host import Host
 
 from bench.lab import ground
 from bench.lab.workspace import wait_until
+from hosts.namespaced_engine import do
 from tests.hosts.conftest import NAME, Baked
-from tests.hosts.file_server import FileServer
+from tests.hosts.file_server import LEASE, FileServer
 from tests.hosts.machine import LIMIT, Machine
 from tests.hosts.swarm import SLOW, VERSION, WORKER, Site, states
 
@@ -71,9 +72,9 @@ def test_data_of_a_runtime_is_in_the_folder_of_state(
 
 
 def test_who_serves_has_the_lock_for_everybody(again: Host, files: FileServer) -> None:
-    as_databases = "exec 9>/srv/stele/lock; flock --timeout 2 9 & wait; exec sleep infinity"
+    as_databases = "exec 1000>/srv/stele/lock; until flock --timeout 2 1000; do :; done; exec sleep infinity"
     again.check_output(f"systemd-run --unit=owner bash -c '{as_databases}'")
-    wait_until("the lock", lambda: (files.export / "lock").exists() and files.locked("lock"), LIMIT)
+    wait_until("the lock", lambda: files.locked("lock"), LIMIT)
 
 
 def test_it_is_drained_leaves_and_is_removed(site: Site, again: Host, front_door: list[Any]) -> None:
@@ -93,10 +94,12 @@ def test_it_is_drained_leaves_and_is_removed(site: Site, again: Host, front_door
     assert again.check_output("docker ps --quiet") == ""
 
 
-def test_its_lock_is_free_soon_after_it_is_gone(machine: Machine, files: FileServer) -> None:
-    machine.kill()
+def test_a_host_that_is_cut_off_is_off_before_its_lock_is_free(site: Site, machine: Machine, files: FileServer) -> None:
+    do("ip", "-n", site.engine.name, "link", "set", site.tap.name, "down")
+    wait_until("the host to be off", lambda: not machine.runs, LIMIT)
     assert files.locked("lock")
-    wait_until("the end of its lease", lambda: not files.locked("lock"), LIMIT)
+    assert "stele-fence: no answer from the server of /srv/stele for " in machine.tail()
+    wait_until("the end of its lease", lambda: not files.locked("lock"), 3 * LEASE)
 
 
 def availability(site: Site) -> str | None:

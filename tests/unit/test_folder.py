@@ -16,10 +16,13 @@ MEND = "mount it on every host of the cluster (docs/hosts.md: Data), or: pulumi 
 @pytest.mark.parametrize(
     ("said", "shown"),
     [
-        ("400 (invalid mount config: bind source path does not exist: /srv/stele)", f"it is not there; {MEND}"),
+        (
+            "400 (invalid mount config: bind source path does not exist: /srv/stele)",
+            f"it is not there, or is read-only; {MEND}",
+        ),
         (
             "exit status 1: mkdir: cannot create directory '/parent/x': Read-only file system",
-            f"it is not there; {MEND}",
+            f"it is not there, or is read-only; {MEND}",
         ),
         ("chown: Operation\n not permitted", "chown: Operation not permitted"),
     ],

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -111,3 +112,12 @@ def locked(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def lock(file: IO[str]) -> None:
+    """Wait until this process has the lock of an open file.
+
+    Asked anew every second: whoever waits for a lock on NFS asks its server after ever longer pauses, up to 30 s.
+    """
+    while not locked(file):
+        time.sleep(1)

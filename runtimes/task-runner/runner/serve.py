@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -18,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from . import settings as configured
-from .files import locked
+from .files import lock, locked
 from .load import Load
 from .log import log
 from .management import Management
@@ -91,17 +90,17 @@ def main() -> int:
 def load(settings: Settings) -> dict[str, Any]:
     """Load what is empty; one generation at a time."""
     open_passage(settings.storage["endpoint"])
-    with (DATA / ".load-lock").open("w") as lock:
-        if not locked(lock):
+    with (DATA / ".load-lock").open("w") as file:
+        if not locked(file):
             log("another generation of this runner loads; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock(file)
         return Load(settings).run()
 
 
 def nights(settings: Settings) -> None:
     """Every night's backup, by one generation at a time; one that was missed is made up for."""
-    with (DATA / ".stele-lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with (DATA / ".stele-lock").open("w") as file:
+        lock(file)
         time.sleep(SETTLE)
         while True:
             now = datetime.now(UTC)
