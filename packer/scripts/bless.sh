@@ -10,7 +10,7 @@ chmod 0600 /etc/ssh/sshd_config /etc/ssh/sshd_config.d/* # 5.1.1
 chmod 0640 /etc/audit/rules.d/*
 chmod 0644 /etc/motd /etc/issue /etc/issue.net # 1.6.4-6
 chmod 0600 /boot/grub/grub.cfg # 1.4.2
-mkdir -p -m 0755 /srv/stele # a place for the folder of state: the root is read-only
+mkdir -m 0755 /srv/stele # a place for the folder of state: the root is read-only
 augenrules >/dev/null # into the file that is loaded; at boot /etc is read-only
 echo "bless: services"
 export SYSTEMCTL_SKIP_SYSV=1 # or each one with an init script too is enabled a second time, and everything is read anew
