@@ -45,3 +45,10 @@ def test_the_folder_of_state_is_mounted_by_the_kernel_alone(again: Host) -> None
     assert {"rw", "vers=4.2", "hard", "acdirmin=0", "acdirmax=0", "lookupcache=none"} <= set(shown[1].split(","))
     assert len(again.check_output("cat /sys/module/nfs/parameters/nfs4_unique_id")) == 32
     assert listening(again) <= PORTS | {"7946"}  # of a Swarm's members
+
+
+def test_its_programs_keep_their_data_there_as_their_own_user(again: Host, files: FileServer) -> None:
+    again.check_output("install --directory --mode=0700 --owner=10001 --group=10001 /srv/stele/orders-ledger")
+    again.check_output("setpriv --reuid=10001 --regid=10001 --clear-groups touch /srv/stele/orders-ledger/kept")
+    found = [files.export / "orders-ledger", files.export / "orders-ledger/kept"]
+    assert [(path.stat().st_uid, path.stat().st_gid) for path in found] == [(10001, 10001)] * 2

@@ -1,12 +1,10 @@
 """The host in a cluster: it joins by its hook, is taken in over SSH, goes on when its engine was started again, serves
-the product's front door, has its data in the cluster's folder, is drained, leaves, is removed, and gone. Each test goes
-on where the one before it ended."""
+the product's front door, has the lock of its data, is drained, leaves, is removed, and cut off. Each test goes on where
+the one before it ended."""
 
 from __future__ import annotations
 
 import json
-import stat
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,13 +12,12 @@ from typing import Any
 import pytest
 from testinfra.host import Host
 
-from bench.lab import ground
 from bench.lab.workspace import wait_until
 from hosts.namespaced_engine import do
 from tests.hosts.conftest import NAME, Baked
 from tests.hosts.file_server import LEASE, FileServer
 from tests.hosts.machine import LIMIT, Machine
-from tests.hosts.swarm import SLOW, VERSION, WORKER, Site, states
+from tests.hosts.swarm import SLOW, VERSION, Site, states
 
 HEALTHY = ["running"] * 4  # an edge and a gate on each host
 
@@ -59,16 +56,6 @@ def test_the_product_is_served_on_it(site: Site, front_door: list[Any]) -> None:
     wait_until("the front door to be healthy", lambda: states(front_door) == HEALTHY, LIMIT)
     assert json.loads(site.get("/version")) == VERSION
     assert site.get("/orders/1") == "/orders/1 from behind"  # through the overlay
-
-
-def test_data_of_a_runtime_is_in_the_folder_of_state(
-    site: Site, again: Host, files: FileServer, front_door: list[Any], baked: Baked
-) -> None:
-    env = site.cluster.workspace.env | {"DOCKER_HOST": f"ssh://root@{WORKER}"}
-    image = baked.factory.outputs()["images"]["edge"]
-    ground.run(sys.executable, "-m", "hosts.folder", image, "/srv/stele", "orders-ledger", env=env)
-    made = (files.export / "orders-ledger").stat()
-    assert (stat.S_IMODE(made.st_mode), made.st_uid) == (0o700, 10001)
 
 
 def test_who_serves_has_the_lock_for_everybody(again: Host, files: FileServer) -> None:
