@@ -44,8 +44,8 @@ env: ## Print the shell variables that make plain `pulumi` work, for eval
 ROUNDS = "stacks backups aside" "hosts checks" "cluster"
 LANES = $(subst ",,$(ROUNDS))
 stacks = conformance images integration storage
-backups = backup azure ssh
-checks = airgap static unit
+backups = backup ssh
+checks = airgap azure static unit
 aside = $(filter-out $(LANES) $(stacks) $(backups) $(checks) __pycache__,$(notdir $(patsubst %/,%,$(wildcard tests/*/))))
 
 .PHONY: test
