@@ -39,13 +39,13 @@ env: ## Print the shell variables that make plain `pulumi` work, for eval
 	platform/local env
 
 # Lanes of `make test`, side by side: one alone leaves the processors idle while it waits. An emulated host takes a processor
-# for itself, so it is beside those that only compute: it and environments end each other's health checks. `cluster` is
+# for itself, so it is beside those without environments: it and they end each other's health checks. `cluster` is
 # alone: no request may fail there. `aside`: whatever is in no lane.
 ROUNDS = "stacks backups aside" "hosts checks" "cluster"
 LANES = $(subst ",,$(ROUNDS))
 stacks = conformance images integration storage
-backups = backup ssh
-checks = airgap azure static unit
+backups = backup
+checks = airgap azure platform static unit
 aside = $(filter-out $(LANES) $(stacks) $(backups) $(checks) __pycache__,$(notdir $(patsubst %/,%,$(wildcard tests/*/))))
 
 .PHONY: test
