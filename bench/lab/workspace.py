@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,6 +142,16 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+@contextmanager
+def _in_turn() -> Iterator[None]:
+    """One factory at a time: of lanes that begin together, one makes what the others find in the registry then."""
+    folder = CHECKOUT / ".stele" / "tests"
+    folder.mkdir(exist_ok=True)
+    with (folder / "factory.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @dataclass
 class Stack:
     """One stack of a workspace."""
@@ -181,7 +193,8 @@ class Stack:
         if settings:
             self.configure(**settings)
         wanted, self.applied = self.file.read_text(), None
-        done = self.workspace.pulumi("up", "--yes", "--skip-preview", "-s", self.name, *more, check=check)
+        with _in_turn() if self.settings.get("kind") == "release" else nullcontext():
+            done = self.workspace.pulumi("up", "--yes", "--skip-preview", "-s", self.name, *more, check=check)
         if done.returncode == 0:
             self.applied = wanted
         return done
