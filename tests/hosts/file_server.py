@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import shutil
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+from bench.lab.workspace import wait_until
+
+LIMIT = 120  # seconds until it answers
 LEASE = 30  # seconds for which a client that is gone keeps its locks
 _CONFIGURATION = """\
 NFS_CORE_PARAM {{ Protocols = 4; Enable_NLM = false; Enable_RQUOTA = false; Bind_Addr = {address}; }}
@@ -40,11 +42,14 @@ class FileServer:
         """Start it, and wait until it answers."""
         own = [shutil.which("ganesha.nfsd") or "ganesha.nfsd", "-F", "-f", "ganesha.conf", "-p", "pid", "-L", "log"]
         self._process = subprocess.Popen([*self._inside, *own], cwd=self._folder)
+        wait_until("the server of files", self._answers, LIMIT)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        log = self._folder / "log"
+        assert self._process.poll() is None, log.read_text() if log.exists() else "it says nothing"
         probe = [*self._inside, "bash", "-c", f": </dev/tcp/{self._address}/2049"]
-        while subprocess.run(probe, stderr=subprocess.DEVNULL).returncode:
-            log = self._folder / "log"
-            assert self._process.poll() is None, log.read_text() if log.exists() else "it says nothing"
-            time.sleep(0.2)
+        return subprocess.run(probe, stderr=subprocess.DEVNULL).returncode == 0
 
     def locked(self, name: str) -> bool:
         """Whether a file is in the export, and somebody has its lock."""
